@@ -1,0 +1,169 @@
+# Edgereplay: build, run, test.
+#
+#   make run      install what is missing, build, serve on 127.0.0.1:8080 with data in ./data
+#   make check    install what is missing, build, run all tests
+#   make demo     two phones edit offline, conflict, retry and converge; cleans up after itself
+#   make asan     the whole test suite under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make tsan     the whole test suite under ThreadSanitizer
+#   make lint     clang-format, clang-tidy, cppcheck, the house rules
+#   make fmt      format the sources
+#   make install  PREFIX=/usr/local, DESTDIR=
+#   make clean    remove build/
+#
+# Variables: BUILD (folder of the variant), JOBS, CC, CFLAGS, SANITIZE.
+
+.DEFAULT_GOAL := all
+SHELL := /bin/bash
+BUILD ?= build/release
+PREFIX ?= /usr/local
+CC := gcc
+VERSION := 0.1.0
+
+PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libsqlite3-dev libsodium-dev libjansson-dev libinih-dev \
+	zlib1g-dev libcurl4-openssl-dev libsystemd-dev uthash-dev
+PACKAGES_TEST := check python3 sqlite3
+PACKAGES_LINT := clang-format clang-tidy cppcheck python3
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+OPTIMISE ?= -O2 -g
+HARDEN ?= -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+SANITIZE ?=
+CPPFLAGS += -Iserver -D_GNU_SOURCE -DEDGEREPLAY_VERSION='"$(VERSION)"'
+ALL_CFLAGS = -std=c11 -pthread $(WARNINGS) $(OPTIMISE) $(HARDEN) $(SANITIZE) $(CFLAGS)
+ALL_LDFLAGS = -pthread -pie $(SANITIZE) $(LDFLAGS)
+
+# --- the rooms -------------------------------------------------------------------------------------
+
+LAYERS := base chain store http api cli
+sources = $(sort $(wildcard server/$(1)/*.c server/$(1)/*/*.c))
+objects = $(patsubst server/%.c,$(BUILD)/server/%.o,$(call sources,$(1)))
+
+# What an archive may see, itself first: an upward call does not link.
+SEES_base  := base
+SEES_chain := chain base
+SEES_store := store chain base
+SEES_http  := http base
+SEES_api   := api http store chain base
+SEES_cli   := cli store chain base
+SEES_config := base
+
+LIBS_base := -linih -lsodium
+LIBS_chain := $(LIBS_base)
+LIBS_store := -lsqlite3 $(LIBS_base)
+LIBS_http := -lmicrohttpd -lz $(LIBS_base)
+LIBS_api := -ljansson -lmicrohttpd -lz $(LIBS_store)
+LIBS_cli := -lcurl -ljansson $(LIBS_store)
+LIBS_config := $(LIBS_base)
+
+archives = $(foreach layer,$(SEES_$(1)),$(BUILD)/lib$(layer).a)
+
+BINARIES := $(BUILD)/edgereplayd $(BUILD)/edgereplay
+
+# --- tests -----------------------------------------------------------------------------------------
+
+UNIT_SOURCES := $(sort $(wildcard tests/unit/*.c))
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SOURCES))
+E2E_TESTS := $(sort $(wildcard tests/e2e/[0-9]*.py))
+
+.PHONY: all run check unit e2e demo asan tsan lint fmt install clean help deps deps-test deps-lint
+all: $(BINARIES)
+
+run: $(BINARIES)
+	$(BUILD)/edgereplayd --store.dir=./data
+
+check: deps-test
+	@$(MAKE) --no-print-directory $(BINARIES) $(UNIT_TESTS)
+	@tests/run $(BUILD) $(UNIT_TESTS) $(E2E_TESTS)
+
+unit: deps-test
+	@$(MAKE) --no-print-directory $(UNIT_TESTS)
+	@tests/run $(BUILD) $(UNIT_TESTS)
+
+e2e: deps-test
+	@$(MAKE) --no-print-directory $(BINARIES)
+	@tests/run $(BUILD) $(E2E_TESTS)
+
+demo: $(BINARIES) deps-test
+	/usr/bin/python3 tests/demo.py $(BUILD)
+
+asan:
+	$(MAKE) check BUILD=build/asan OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= \
+		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all"
+
+tsan:
+	$(MAKE) check BUILD=build/tsan OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= SANITIZE="-fsanitize=thread"
+
+lint: deps-lint
+	tests/lint/run
+
+fmt: deps-lint
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: $(BINARIES)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
+
+clean:
+	rm -rf build
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+# --- dependencies ----------------------------------------------------------------------------------
+
+deps:
+	@tests/lint/packages $(PACKAGES_BUILD)
+
+deps-test:
+	@tests/lint/packages $(PACKAGES_BUILD) $(PACKAGES_TEST)
+
+deps-lint:
+	@tests/lint/packages $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_LINT)
+
+# --- building --------------------------------------------------------------------------------------
+
+$(BUILD)/server/%.o: server/%.c Makefile | deps
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/%.o: tests/unit/%.c Makefile | deps
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# schema/*.sql as C strings: schema/shard-001.sql becomes schema_shard_001.
+$(BUILD)/schema.c: $(sort $(wildcard schema/*.sql)) Makefile
+	@mkdir -p $(@D)
+	@for file in $(sort $(wildcard schema/*.sql)); do \
+		name=$$(basename $$file .sql | tr - _); \
+		printf 'extern const char schema_%s[];\nconst char schema_%s[] =\n' $$name $$name; \
+		sed 's/\\/\\\\/g; s/"/\\"/g; s/^/\t"/; s/$$/\\n"/' $$file; \
+		printf '\t;\n'; \
+	done > $@
+
+$(BUILD)/schema.o: $(BUILD)/schema.c | deps
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Wno-overlength-strings -c -o $@ $<
+
+define archive_rule
+$(BUILD)/lib$(1).a: $(call objects,$(1)) $(if $(filter store,$(1)),$(BUILD)/schema.o)
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(foreach layer,$(LAYERS),$(eval $(call archive_rule,$(layer))))
+
+$(BUILD)/edgereplayd: $(BUILD)/server/main.o $(BUILD)/server/config.o $(call archives,api)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_api) -lsystemd
+
+$(BUILD)/edgereplay: $(call archives,cli)
+	$(CC) $(ALL_LDFLAGS) -o $@ -Wl,--whole-archive $(BUILD)/libcli.a -Wl,--no-whole-archive \
+		$(filter-out $(BUILD)/libcli.a,$^) $(LIBS_cli)
+
+# A test sees what its room sees: tests/unit/chain_settle.c links chain and base.
+define test_rule
+$(BUILD)/tests/$(1): $(BUILD)/tests/$(1).o $(if $(filter config%,$(1)),$(BUILD)/server/config.o) \
+		$(call archives,$(firstword $(subst _, ,$(1))))
+	$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS_$(firstword $(subst _, ,$(1)))) -lcheck -lsubunit -ljansson -lrt -lm
+endef
+$(foreach test,$(notdir $(UNIT_TESTS)),$(eval $(call test_rule,$(test))))
+
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,35 @@
+/*
+ * queue: a bounded queue of pointers, many producers, one consumer. The only place where the HTTP
+ * threads and a shard's writer meet.
+ *
+ * Threads: queue_push() from any thread, queue_take() from the one consumer.
+ */
+#ifndef BASE_QUEUE_H
+#define BASE_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct queue;
+
+/* capacity ≥ 1 pointers. NULL when out of memory. */
+struct queue *queue_new(size_t capacity);
+void queue_free(struct queue *);
+
+/* False, at once, when the queue is full or closed. */
+bool queue_push(struct queue *, void *item);
+
+/*
+ * Takes up to max items, oldest first, and waits up to timeout_msec for the first one (0: does not
+ * wait). Returns how many; 0 after the time or, at once, when the queue is closed and empty.
+ */
+size_t queue_take(struct queue *, void **items, size_t max, uint64_t timeout_msec);
+
+/* Later pushes fail; what was accepted can still be taken. Wakes the consumer. */
+void queue_close(struct queue *);
+bool queue_is_closed(struct queue *);
+
+size_t queue_count(struct queue *);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * text: borrowed bytes with a length, and the few things every room does with them.
+ *
+ * A struct text owns nothing; who fills it says how long the bytes live. It may hold NUL bytes and
+ * is not terminated by one.
+ */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct text {
+	const char *data;
+	size_t size;
+};
+
+/* A literal or a terminated string as text. */
+#define TEXT(literal) ((struct text){(literal), sizeof(literal) - 1})
+struct text text_of(const char *terminated);
+
+bool text_equal(struct text, struct text);
+
+/* How many bytes the well-formed UTF-8 character at the start has, 1 to 4 (RFC 3629: no surrogates,
+ * no overlong forms, ≤ U+10FFFF); 0 when there is none. */
+size_t text_utf8_size(struct text);
+
+/* Whether all bytes are such characters. */
+bool text_is_utf8(struct text);
+
+/*
+ * Decimal digits only, no sign, no leading zero but "0" itself, at most max. False leaves *value
+ * alone.
+ */
+bool text_to_u64(struct text, uint64_t max, uint64_t *value);
+
+/* Lower-case hexadecimal. hex_encode writes 2 * size characters and no NUL; hex_decode takes
+ * exactly 2 * size lower-case digits and returns false on anything else. */
+void hex_encode(const uint8_t *bytes, size_t size, char *hex);
+bool hex_decode(struct text hex, uint8_t *bytes, size_t size);
+
+#endif
