@@ -1,0 +1,298 @@
+#include "config.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/option.h"
+#include "base/settings.h"
+
+#define KIB ((uint64_t)1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define TEXT_MAX (CONFIG_TEXT_SIZE - 1)
+#define TAIL_ACTION_SIZE 512 /* more than what the tail keeps of an action besides its payload */
+
+static_assert(CONFIG_TEXT_SIZE == OPTION_TEXT_SIZE, "a text fits its option");
+static_assert(sizeof(enum auth_mode) == sizeof(unsigned) &&
+		      sizeof(enum log_level) == sizeof(unsigned) &&
+		      sizeof(enum log_format) == sizeof(unsigned),
+	      "a choice is stored as unsigned");
+
+static const char *const auth_modes[] = {"none", NULL};
+static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const log_formats[] = {"logfmt", "json", NULL};
+
+#define ROW(s, k, kind, value, low, high, measure, again, words)                                   \
+	{                                                                                          \
+		.section = #s, .key = #k, .offset = offsetof(struct config, s.k),                  \
+		.initial = (value), .min = (low), .max = (high), .unit = (measure),                \
+		.type = (kind), .reloadable = (again), .text = (words)                             \
+	}
+#define CHOICE(s, k, names, value, again, words)                                                   \
+	{                                                                                          \
+		.section = #s, .key = #k, .offset = offsetof(struct config, s.k),                  \
+		.initial = (value), .max = sizeof(names) / sizeof((names)[0]) - 2,                 \
+		.choices = (names), .type = OPTION_CHOICE, .reloadable = (again), .text = (words)  \
+	}
+
+static const struct option config_options[] = {
+	ROW(server, listen, OPTION_TEXT, "127.0.0.1:8080", 1, TEXT_MAX, "bytes of text", false,
+	    "Where to listen: host:port, [address]:port or unix:/path; port 0 takes a free one."),
+	ROW(server, socket_mode, OPTION_OCTAL, "0660", 0, 0777, "octal", false,
+	    "Mode of the unix socket: who may connect to it."),
+	ROW(server, threads, OPTION_NUMBER, "2", 1, 64, "threads", false,
+	    "HTTP threads; they also verify batches, so about one a core."),
+	ROW(server, connections, OPTION_NUMBER, "4096", 1, 1000000, "connections", false,
+	    "Open connections at most; each is a file descriptor, which the start checks."),
+	ROW(server, idle_sec, OPTION_NUMBER, "75", 1, 3600, "seconds", false,
+	    "A connection without traffic is closed after this; longer than a proxy's own."),
+	ROW(server, header_bytes, OPTION_BYTES, "16KiB", 4 * KIB, MIB, "bytes", false,
+	    "Memory a connection has for its request's headers; beyond it 431."),
+	ROW(server, body_memory, OPTION_BYTES, "64MiB", 64 * KIB, 1024 * GIB, "bytes", false,
+	    "Request bodies in memory over all connections; beyond it 429."),
+	ROW(server, drain_bytes, OPTION_BYTES, "4MiB", 0, GIB, "bytes", false,
+	    "How much of a refused body is read on, so that the answer arrives."),
+	ROW(server, drain_sec, OPTION_NUMBER, "8", 0, 600, "seconds", false,
+	    "How long a stop waits for clients; the exit comes within 2 seconds after it."),
+
+	ROW(store, dir, OPTION_TEXT, "./data", 1, TEXT_MAX, "bytes of text", false,
+	    "The data directory; made when it is absent, locked while the daemon runs."),
+	ROW(store, shards, OPTION_NUMBER, "4", 1, 256, "shards, a power of two", false,
+	    "Files with a writer thread each; fixed when the data directory is made."),
+	ROW(store, queue, OPTION_NUMBER, "1024", 1, 1000000, "requests", false,
+	    "Requests that wait for a shard's writer; beyond it 429."),
+	ROW(store, tail_bytes, OPTION_BYTES, "8MiB", 64 * KIB, 64 * GIB, "bytes", false,
+	    "Memory a shard has for actions stored in the journal and not yet sorted in."),
+	ROW(store, group, OPTION_NUMBER, "256", 1, 4096, "requests", false,
+	    "Requests that share a commit and its fsync at most."),
+	ROW(store, slice, OPTION_NUMBER, "2000", 1, 100000, "actions", false,
+	    "Actions that one commit sorts in at most, so that no request waits long."),
+	ROW(store, cache_logs, OPTION_NUMBER, "65536", 16, 100000000, "logs", false,
+	    "Logs a shard whose heads are kept in memory; others cost a look-up."),
+
+	ROW(limits, payload_bytes, OPTION_BYTES, "16KiB", 1, 16 * MIB, "bytes", true,
+	    "An action's payload at most."),
+	ROW(limits, batch_actions, OPTION_NUMBER, "1000", 1, 100000, "actions", true,
+	    "Actions in one request at most."),
+	ROW(limits, body_bytes, OPTION_BYTES, "1MiB", 32 * KIB, GIB, "bytes", true,
+	    "A request's body at most, after decoding; at least 6 payloads and 16 KiB."),
+	ROW(limits, page_actions, OPTION_NUMBER, "1000", 1, 100000, "actions", true,
+	    "Actions in one page of a replay, and missed actions in an answer, at most."),
+	ROW(limits, page_bytes, OPTION_BYTES, "1MiB", 1, GIB, "bytes", true,
+	    "The same in bytes of payload; one action is always given."),
+	ROW(limits, wait_sec, OPTION_NUMBER, "30", 0, 30, "seconds", true,
+	    "How long ?wait= may hold a request that has no answer yet."),
+	ROW(limits, waiters, OPTION_NUMBER, "10000", 0, 1000000, "requests", true,
+	    "Requests held by ?wait= at once; beyond it 429."),
+
+	ROW(clock, max_skew_ms, OPTION_NUMBER, "0", 0, UINT64_C(31536000000), "ms", true,
+	    "Refuse actions stamped further ahead of the server than this; 0 refuses none."),
+	ROW(clock, monotonic, OPTION_BOOL, "false", 0, 1, NULL, true,
+	    "Refuse actions stamped not after their device's newest; also refuses healing."),
+
+	CHOICE(auth, mode, auth_modes, "none", false, "How clients prove who they are."),
+	ROW(auth, allow_insecure, OPTION_BOOL, "false", 0, 1, NULL, false,
+	    "Let auth.mode none listen where other machines can reach it."),
+
+	CHOICE(log, level, log_levels, "info", true, "The least important lines to log."),
+	CHOICE(log, format, log_formats, "logfmt", true,
+	       "One line an event, as key=value pairs or as a JSON object."),
+};
+
+#define OPTION_COUNT (sizeof(config_options) / sizeof(config_options[0]))
+
+static_assert(OPTION_COUNT <= SETTINGS_OPTIONS_MAX, "settings hold every option");
+
+static void
+demand(struct settings *settings, const char *section, const char *key, uint64_t least,
+       const char *why)
+{
+	const struct option *option = settings_find(settings, text_of(section), text_of(key));
+	CHECK(option != NULL);
+	if (option_number(option, settings->values) < least)
+		settings_report(settings, option, "is too small: it must be at least %llu, %s",
+				(unsigned long long)least, why);
+}
+
+/* What no option's range can say alone. */
+static void
+check_together(struct settings *settings)
+{
+	const struct config *config = settings->values;
+	uint64_t shards = config->store.shards;
+	if ((shards & (shards - 1)) != 0)
+		settings_report(settings, settings_find(settings, TEXT("store"), TEXT("shards")),
+				"is not a power of two");
+	demand(settings, "limits", "body_bytes", 6 * config->limits.payload_bytes + 16 * KIB,
+	       "6 * limits.payload_bytes + 16 KiB: a payload may be all escapes");
+	demand(settings, "server", "body_memory", config->limits.body_bytes,
+	       "limits.body_bytes: one request has to fit");
+	demand(settings, "store", "tail_bytes",
+	       config->limits.body_bytes + TAIL_ACTION_SIZE * config->limits.batch_actions,
+	       "limits.body_bytes + 512 * limits.batch_actions: one batch has to fit");
+}
+
+/* Takes a flag that is no option; false for all others. */
+static bool
+read_word(const char *argument, const char **path, enum config_action *action)
+{
+	static const struct {
+		const char *flag;
+		enum config_action action;
+	} words[] = {{"--check-config", CONFIG_CHECK},
+		     {"--help", CONFIG_HELP},
+		     {"--version", CONFIG_VERSION}};
+	static const char config_flag[] = "--config=";
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(argument, words[i].flag) != 0)
+			continue;
+		/* Of several the last of enum config_action, so that --help always helps. */
+		if (words[i].action > *action)
+			*action = words[i].action;
+		return true;
+	}
+	if (strncmp(argument, config_flag, strlen(config_flag)) != 0)
+		return false;
+	*path = argument + strlen(config_flag);
+	return true;
+}
+
+static void
+read_sources(struct settings *settings, int argc, char **argv, char **environment,
+	     enum config_action *action)
+{
+	const char *path = NULL;
+	const char *ignored = NULL;
+	*action = CONFIG_RUN;
+	for (int i = 1; i < argc; i++)
+		(void)read_word(argv[i], &path, action);
+	if (*action != CONFIG_HELP && *action != CONFIG_VERSION) {
+		if (path != NULL)
+			settings_read_file(settings, path);
+		settings_read_environment(settings, environment);
+	}
+	for (int i = 1; i < argc; i++) {
+		if (!read_word(argv[i], &ignored, action))
+			settings_read_flag(settings, argv[i]);
+	}
+	if (settings->problems == 0 && *action != CONFIG_HELP && *action != CONFIG_VERSION)
+		check_together(settings);
+}
+
+static struct settings
+settings_of(struct config *config, FILE *errors)
+{
+	return (struct settings){.options = config_options,
+				 .count = OPTION_COUNT,
+				 .prefix = "EDGEREPLAY",
+				 .values = config,
+				 .errors = errors};
+}
+
+enum status
+config_load(struct config *config, int argc, char **argv, char **environment, FILE *errors,
+	    enum config_action *action)
+{
+	struct settings settings = settings_of(config, errors);
+	memset(config, 0, sizeof(*config));
+	settings_begin(&settings);
+	read_sources(&settings, argc, argv, environment, action);
+	return settings.problems == 0 ? STATUS_OK : STATUS_MALFORMED;
+}
+
+static void
+log_change(const struct option *option, const struct config *config, const struct config *wanted)
+{
+	char name[64];
+	char room[OPTION_VALUE_SIZE];
+	char wanted_room[OPTION_VALUE_SIZE];
+	const char *value = option_value(option, config, room);
+	const char *wanted_value = option_value(option, wanted, wanted_room);
+	(void)snprintf(name, sizeof(name), "%s.%s", option->section, option->key);
+	if (option->reloadable)
+		log_info("config", "option taken over", LOG_STR("option", name),
+			 LOG_STR("value", wanted_value), LOG_STR("before", value));
+	else
+		log_warn("config", "option needs a restart", LOG_STR("option", name),
+			 LOG_STR("value", value), LOG_STR("after_restart", wanted_value));
+}
+
+enum status
+config_reload(struct config *config, int argc, char **argv, char **environment, FILE *errors)
+{
+	struct config wanted = {0};
+	struct config merged = *config;
+	struct settings settings = settings_of(&wanted, errors);
+	enum config_action action;
+	settings_begin(&settings);
+	read_sources(&settings, argc, argv, environment, &action);
+	if (settings.problems > 0)
+		return STATUS_MALFORMED;
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (config_options[i].reloadable)
+			option_copy(&config_options[i], &merged, &wanted);
+	}
+	/* What fits together after a restart need not fit what runs now. */
+	settings.values = &merged;
+	check_together(&settings);
+	if (settings.problems > 0)
+		return STATUS_MALFORMED;
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (!option_same(&config_options[i], config, &wanted))
+			log_change(&config_options[i], config, &wanted);
+	}
+	*config = merged;
+	return STATUS_OK;
+}
+
+void
+config_print_help(FILE *out)
+{
+	fputs("usage: edgereplayd [--config=FILE] [--section.key=value]...\n"
+	      "\n"
+	      "  --config=FILE    read options from an INI file\n"
+	      "  --check-config   check all options, print what is wrong, and end\n"
+	      "  --help           print this\n"
+	      "  --version        print the version\n"
+	      "\n"
+	      "Options with their defaults. Later wins: the INI file ([section], key = value), "
+	      "the\n"
+	      "environment (EDGEREPLAY_<SECTION>_<KEY>), the flags. Sizes in bytes may end with "
+	      "KiB,\n"
+	      "MiB or GiB. SIGHUP reads them again; those marked \"reloadable\" then take "
+	      "effect.\n",
+	      out);
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		const struct option *option = &config_options[i];
+		fprintf(out, "\n  --%s.%s=%s\n      %s\n      ", option->section, option->key,
+			option->initial, option->text);
+		option_print_range(option, out);
+		fputs(option->reloadable ? "; reloadable\n" : "\n", out);
+	}
+}
+
+void
+config_print_ini(FILE *out)
+{
+	const char *section = "";
+	fputs("# Every option of edgereplayd with its range and its default.\n"
+	      "#\n"
+	      "# Read with --config=FILE. The environment (EDGEREPLAY_<SECTION>_<KEY>) and flags\n"
+	      "# (--section.key=value) win over this file. Sizes in bytes may end with KiB, MiB "
+	      "or\n"
+	      "# GiB. A comment has a line of its own. SIGHUP reads the file again; options "
+	      "marked\n"
+	      "# \"reloadable\" then take effect, the others at the next start.\n",
+	      out);
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		const struct option *option = &config_options[i];
+		if (strcmp(section, option->section) != 0)
+			fprintf(out, "\n[%s]\n", option->section);
+		section = option->section;
+		fprintf(out, "\n# %s\n# Range: ", option->text);
+		option_print_range(option, out);
+		fprintf(out, "%s\n%s = %s\n", option->reloadable ? "; reloadable" : "", option->key,
+			option->initial);
+	}
+}
