@@ -1,0 +1,340 @@
+#include <microhttpd.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "http/callbacks.h"
+#include "http/inside.h"
+
+/* libmicrohttpd decodes the target in place after this, so what was sent is kept here. What this
+ * returns is the state that the other callbacks get; on_completed follows always. */
+void *
+on_target(void *cookie, const char *target, struct MHD_Connection *connection)
+{
+	struct request *request = request_new(cookie);
+	if (request == NULL)
+		return NULL;
+	request->connection = connection;
+	request->target = arena_copy(&request->arena, text_of(target == NULL ? "" : target));
+	return request;
+}
+
+void
+on_completed(void *cookie, struct MHD_Connection *connection, void **state,
+	     enum MHD_RequestTerminationCode code)
+{
+	struct listener *listener = cookie;
+	struct request *request = *state;
+	(void)connection;
+	(void)code;
+	if (request == NULL)
+		return;
+	*state = NULL;
+	bool begun = request->begun;
+	if (begun)
+		listener->app.end(listener->app.cookie, request);
+	request_recycle(request);
+	if (begun)
+		atomic_fetch_sub(&listener->under_way, 1);
+}
+
+/* Splits the target. One in absolute form (RFC 9112, 3.2.2) loses its scheme and authority. */
+static void
+split_target(struct request *request)
+{
+	struct text path = request->target;
+	if (path.size > 0 && path.data[0] != '/') {
+		size_t scheme = strncasecmp(path.data, "http://", 7) == 0    ? 7
+				: strncasecmp(path.data, "https://", 8) == 0 ? 8
+									     : 0;
+		if (scheme > 0) {
+			size_t authority = strcspn(path.data + scheme, "/?");
+			path.data += scheme + authority;
+			path.size -= scheme + authority;
+		}
+	}
+	const char *question = path.size == 0 ? NULL : memchr(path.data, '?', path.size);
+	request->query = TEXT("");
+	if (question != NULL) {
+		size_t before = (size_t)(question - path.data);
+		request->query = (struct text){question + 1, path.size - before - 1};
+		path.size = before;
+	}
+	request->path = path.size == 0 ? TEXT("/") : path;
+}
+
+static bool
+is_sane_id(struct text id)
+{
+	for (size_t i = 0; i < id.size; i++) {
+		char c = id.data[i];
+		bool letter = (unsigned)((c | 0x20) - 'a') < 26;
+		if (!letter && !(c >= '0' && c <= '9') && c != '.' && c != '_' && c != '-')
+			return false;
+	}
+	return id.size > 0 && id.size <= REQUEST_ID_SIZE_MAX;
+}
+
+/* Unique, not secret: a random prefix of this listener's and a count. */
+static void
+choose_id(struct request *request)
+{
+	struct listener *listener = request->listener;
+	if (is_sane_id(request->headers.request_id)) {
+		request->id = request->headers.request_id;
+		return;
+	}
+	uint64_t count = atomic_fetch_add_explicit(&listener->id_count, 1, memory_order_relaxed);
+	uint8_t bytes[sizeof(count)];
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(count >> (8 * (sizeof(bytes) - 1 - i)));
+	hex_encode(listener->id_prefix, REQUEST_ID_PREFIX_SIZE, request->id_made);
+	hex_encode(bytes, sizeof(bytes), request->id_made + 2 * REQUEST_ID_PREFIX_SIZE);
+	request->id = (struct text){request->id_made, sizeof(request->id_made)};
+}
+
+static void
+refuse(struct request *request, enum status status, struct text detail)
+{
+	struct listener *listener = request->listener;
+	body_release(&request->body);
+	listener->app.refuse(listener->app.cookie, request, status, detail);
+	CHECK(request->reply.ready);
+}
+
+static struct text
+body_problem(enum status status)
+{
+	switch (status) {
+	case STATUS_BODY_TOO_LARGE:
+		return TEXT("The body is larger than this path takes.");
+	case STATUS_BACKPRESSURE:
+		return TEXT("The memory for request bodies is in use.");
+	case STATUS_UNSUPPORTED_MEDIA_TYPE:
+		return TEXT("The content codings that are understood are gzip and identity.");
+	default:
+		return TEXT("The body is no complete gzip data.");
+	}
+}
+
+static bool
+has_body(const struct request *request)
+{
+	return request->headers.chunked || request->headers.content_length > 0;
+}
+
+/* --- answers that come before the body is read --- */
+
+static enum MHD_Result
+queue(struct request *request)
+{
+	request->phase = PHASE_ANSWERED;
+	return reply_queue(request) ? MHD_YES : MHD_NO;
+}
+
+/*
+ * libmicrohttpd takes an answer in the first call (and then closes, with a reset if the client is
+ * still sending) or after the whole body, and not between. So an answer that cannot wait is written
+ * to the socket directly: nothing else is being sent there while a body arrives. What the client
+ * goes on to send is read for a while, because closing a socket with unread data resets it, and the
+ * answer may be lost with it.
+ */
+static void
+start_linger(struct request *request)
+{
+	reply_send_raw(request);
+	request->phase = PHASE_LINGER;
+	request->discard_left = request->listener->drain_bytes;
+}
+
+static void
+start_discard(struct request *request, uint64_t received)
+{
+	const struct headers *headers = &request->headers;
+	request->phase = PHASE_DISCARD;
+	request->discard_left = request->listener->drain_bytes;
+	if (!headers->chunked && headers->content_length - received > request->discard_left)
+		start_linger(request);
+}
+
+/* --- libmicrohttpd's calls, in their order --- */
+
+static void
+count_begin(struct request *request)
+{
+	struct listener *listener = request->listener;
+	request->begun = true;
+	atomic_fetch_add(&listener->under_way, 1);
+	if (atomic_load(&listener->draining))
+		atomic_store(&listener->begun_msec, clock_monotonic_msec());
+	counter_add(COUNTER_REQUESTS, 1);
+}
+
+static bool
+headers_too_large(const struct request *request)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	return info != NULL && info->header_size > request->listener->header_bytes;
+}
+
+/* Lets the app look at the headers, and makes room for the body. */
+static void
+begin(struct request *request)
+{
+	struct listener *listener = request->listener;
+	const struct headers *headers = &request->headers;
+	if (atomic_load(&listener->refusing)) {
+		request->reply.close = true;
+		refuse(request, STATUS_SHUTTING_DOWN, TEXT("The server is stopping."));
+		return;
+	}
+	if (headers_too_large(request)) {
+		request->reply.close = true;
+		refuse(request, STATUS_HEADERS_TOO_LARGE,
+		       TEXT("The request line and headers are too large together."));
+		return;
+	}
+	listener->app.begin(listener->app.cookie, request);
+	if (request->reply.ready || !has_body(request))
+		return;
+	if (!request->body_expected) {
+		refuse(request, STATUS_BODY_TOO_LARGE, TEXT("This path takes no body."));
+		return;
+	}
+	enum status status =
+		body_begin(&request->body, &listener->body_budget, request->body_size_max,
+			   headers->content_encoding,
+			   headers->chunked ? BODY_LENGTH_UNKNOWN : headers->content_length);
+	if (status != STATUS_OK)
+		refuse(request, status, body_problem(status));
+}
+
+/* An early answer to a request without a body waits for the last call, too: given now it would cost
+ * the client its connection. */
+static enum MHD_Result
+first_call(struct request *request, const char *method, const char *version)
+{
+	if (request->target.data == NULL)
+		return MHD_NO; /* memory is out */
+	request->method = text_of(method);
+	const char *problem = headers_read(request->connection, version, &request->headers);
+	if (problem == NULL && !headers_target_is_sane(request->target))
+		problem = "The request target is empty or has a space or a control character.";
+	split_target(request);
+	choose_id(request);
+	count_begin(request);
+	if (problem != NULL) {
+		/* What follows may be a body or another request: it is not read. */
+		request->reply.close = true;
+		refuse(request, STATUS_MALFORMED, text_of(problem));
+		return queue(request);
+	}
+	begin(request);
+	if (!request->reply.ready) {
+		request->phase = PHASE_BODY;
+		return MHD_YES;
+	}
+	if (has_body(request) && request->headers.expect_continue)
+		return queue(request); /* the client has not sent its body and now will not */
+	start_discard(request, 0);
+	return MHD_YES;
+}
+
+static enum MHD_Result
+body_call(struct request *request, const char *data, size_t size)
+{
+	switch (request->phase) {
+	case PHASE_BODY: {
+		enum status status = body_write(&request->body, data, size);
+		if (status != STATUS_OK) {
+			uint64_t received = request->body.received;
+			refuse(request, status, body_problem(status));
+			start_discard(request, received);
+		}
+		return MHD_YES;
+	}
+	case PHASE_DISCARD:
+		if (size <= request->discard_left)
+			request->discard_left -= size;
+		else
+			start_linger(request);
+		return MHD_YES;
+	case PHASE_LINGER:
+		if (size > request->discard_left)
+			return MHD_NO;
+		request->discard_left -= size;
+		return MHD_YES;
+	default:
+		return MHD_NO;
+	}
+}
+
+/* The app was called and has answered or parked. Parked, it may be resumed already: only what this
+ * thread alone writes is looked at. */
+static enum MHD_Result
+after_app(struct request *request)
+{
+	if (request->suspended)
+		return MHD_YES;
+	CHECK(request->reply.ready);
+	return queue(request);
+}
+
+static enum MHD_Result
+serve(struct request *request)
+{
+	struct listener *listener = request->listener;
+	request->phase = PHASE_SERVE;
+	enum status status = body_finish(&request->body);
+	if (status != STATUS_OK)
+		refuse(request, status, body_problem(status));
+	else
+		listener->app.serve(listener->app.cookie, request);
+	return after_app(request);
+}
+
+static enum MHD_Result
+resume(struct request *request)
+{
+	struct listener *listener = request->listener;
+	if (atomic_load(&request->parked))
+		return MHD_YES;
+	CHECK(request->next != NULL);
+	request->suspended = false;
+	request->next(listener->app.cookie, request);
+	return after_app(request);
+}
+
+enum MHD_Result
+on_access(void *cookie, struct MHD_Connection *connection, const char *url, const char *method,
+	  const char *version, const char *data, size_t *size, void **state)
+{
+	struct request *request = *state;
+	(void)cookie;
+	(void)connection;
+	(void)url;
+	if (request == NULL)
+		return MHD_NO; /* memory is out */
+	if (request->phase == PHASE_HEADERS)
+		return first_call(request, method, version);
+	if (*size > 0) {
+		size_t arrived = *size;
+		*size = 0;
+		return body_call(request, data, arrived);
+	}
+	switch (request->phase) {
+	case PHASE_BODY:
+		return serve(request);
+	case PHASE_DISCARD:
+		return queue(request);
+	case PHASE_SERVE:
+		return resume(request);
+	case PHASE_ANSWERED:
+		return MHD_YES; /* the daemon is being stopped and took no answer */
+	default:
+		return MHD_NO;
+	}
+}

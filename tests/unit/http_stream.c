@@ -1,0 +1,140 @@
+#include "support/http_harness.h"
+
+#define STREAM_SIZE ((size_t)50 << 20)
+
+static void
+setup(void)
+{
+	harness_start_default();
+}
+
+static void
+expect_lines(const struct buffer *body, size_t size)
+{
+	struct buffer line;
+	ck_assert_uint_eq(body->size, size);
+	buffer_init(&line, 64);
+	for (uint64_t i = 0; i < size / 32; i++) {
+		line.size = 0;
+		append_line(&line, i);
+		ck_assert_uint_eq(line.size, 32);
+		if (memcmp(line.data, body->data + 32 * i, 32) != 0)
+			ck_abort_msg("line %llu differs", (unsigned long long)i);
+	}
+	buffer_release(&line);
+}
+
+START_TEST(a_stream_arrives_whole_and_the_connection_goes_on)
+{
+	static const size_t sizes[] = {0, 32, 65536, 3200000};
+	int fd = dial();
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		send_format(fd, "GET /stream?%zu HTTP/1.1\r\nHost: a\r\n\r\n", sizes[i]);
+		struct answer answer = read_answer(fd);
+		ck_assert(header_is(&answer, "Transfer-Encoding", "chunked"));
+		ck_assert(header_is(&answer, "Content-Type", "application/x-ndjson"));
+		expect_lines(&answer.body, sizes[i]);
+		answer_release(&answer);
+	}
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_gzipped_stream_decodes_to_the_same_bytes)
+{
+	static const size_t sizes[] = {0, 32, 65536, 3200000};
+	int fd = dial();
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct buffer decoded;
+		buffer_init(&decoded, 1 << 30);
+		send_format(fd,
+			    "GET /stream?%zu HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n",
+			    sizes[i]);
+		struct answer answer = read_answer(fd);
+		ck_assert(header_is(&answer, "Content-Encoding", "gzip"));
+		ck_assert(header_is(&answer, "Vary", "Accept-Encoding"));
+		gunzip_into(&decoded, answer.body.data, answer.body.size);
+		expect_lines(&decoded, sizes[i]);
+		if (sizes[i] > 100000)
+			ck_assert_uint_lt(answer.body.size, sizes[i] / 4);
+		buffer_release(&decoded);
+		answer_release(&answer);
+	}
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_client_of_http_1_0_gets_the_stream_until_the_close)
+{
+	int fd = dial();
+	send_text(fd, "GET /stream?320000 HTTP/1.0\r\n\r\n");
+	struct answer answer = read_answer(fd);
+	ck_assert_ptr_null(header_of(&answer, "Transfer-Encoding"));
+	expect_lines(&answer.body, 320000);
+	answer_release(&answer);
+	close(fd);
+}
+END_TEST
+
+/* What the server has made and the client has not yet taken is in the two sockets' buffers, which
+ * the kernel bounds, and in one piece. */
+START_TEST(fifty_megabytes_to_a_slow_reader_take_bounded_memory)
+{
+	static char part[65536];
+	int fd = dial();
+	int small = 65536;
+	size_t got = 0, most_ahead = 0;
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+	send_format(fd, "GET /stream?%zu HTTP/1.1\r\nHost: a\r\n\r\n", STREAM_SIZE);
+	while (got < STREAM_SIZE) {
+		size_t size = receive(fd, part, sizeof(part));
+		ck_assert_uint_gt(size, 0);
+		got += size;
+		size_t pulled = (size_t)atomic_load(&harness.pulled);
+		if (pulled > got && pulled - got > most_ahead)
+			most_ahead = pulled - got;
+		if (got % 64 == 0)
+			usleep(500);
+	}
+	ck_assert_uint_lt(most_ahead, (size_t)16 << 20);
+	ck_assert_uint_le(atomic_load(&harness.stream_largest), (size_t)256 << 10);
+	close(fd);
+	wait_until(atomic_load(&harness.ended) == 1);
+	ck_assert_uint_eq(atomic_load(&harness.pulled), STREAM_SIZE);
+}
+END_TEST
+
+START_TEST(a_client_that_leaves_in_mid_stream_ends_its_request_once)
+{
+	for (unsigned i = 0; i < 50; i++) {
+		char part[1000];
+		int fd = dial();
+		send_format(fd, "GET /stream?%zu HTTP/1.1\r\nHost: a\r\n%s\r\n", STREAM_SIZE,
+			    i % 2 == 0 ? "" : "Accept-Encoding: gzip\r\n");
+		ck_assert_uint_gt(receive(fd, part, sizeof(part)), 0);
+		close(fd);
+	}
+	wait_until(atomic_load(&harness.ended) == 50);
+	int fd = dial();
+	send_text(fd, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+	expect_answer(fd, 200, "hello");
+	close(fd);
+	wait_until(atomic_load(&harness.ended) == 51);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("http/stream");
+	TCase *tests = tcase_create("stream");
+	tcase_set_timeout(tests, 60);
+	tcase_add_checked_fixture(tests, setup, harness_stop);
+	tcase_add_test(tests, a_stream_arrives_whole_and_the_connection_goes_on);
+	tcase_add_test(tests, a_gzipped_stream_decodes_to_the_same_bytes);
+	tcase_add_test(tests, a_client_of_http_1_0_gets_the_stream_until_the_close);
+	tcase_add_test(tests, fifty_megabytes_to_a_slow_reader_take_bounded_memory);
+	tcase_add_test(tests, a_client_that_leaves_in_mid_stream_ends_its_request_once);
+	suite_add_tcase(suite, tests);
+	return run_suite(suite);
+}
