@@ -66,6 +66,8 @@ static const struct option config_options[] = {
 	    "Memory a shard has for actions stored in the journal and not yet sorted in."),
 	ROW(store, group, OPTION_NUMBER, "256", 1, 4096, "requests", false,
 	    "Requests that share a commit and its fsync at most."),
+	ROW(store, linger_usec, OPTION_NUMBER, "500", 0, 100000, "microseconds", false,
+	    "How long a commit waits for as many requests as came lately; a lone one never waits."),
 	ROW(store, slice, OPTION_NUMBER, "2000", 1, 100000, "actions", false,
 	    "Actions that one commit sorts in at most, so that no request waits long."),
 	ROW(store, cache_logs, OPTION_NUMBER, "65536", 16, 100000000, "logs", false,

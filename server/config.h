@@ -43,6 +43,7 @@ struct config {
 		uint64_t queue;
 		uint64_t tail_bytes;
 		uint64_t group;
+		uint64_t linger_usec;
 		uint64_t slice;
 		uint64_t cache_logs;
 	} store;

@@ -10,7 +10,7 @@
 struct queue {
 	pthread_mutex_t lock;
 	pthread_cond_t arrived;
-	bool waiting; /* the consumer sleeps on arrived; without it a push needs no signal */
+	size_t wanted; /* the consumer sleeps until so many are there; 0: it does not sleep */
 	bool closed;
 	size_t first; /* the oldest item's place in the ring */
 	size_t count;
@@ -75,15 +75,17 @@ queue_push(struct queue *queue, void *item)
 {
 	queue_lock(queue);
 	bool accepted = !queue->closed && queue->count < queue->capacity;
-	bool wake = accepted && queue->waiting;
+	bool wake = false;
 	if (accepted) {
 		size_t place = queue->first + queue->count;
 		if (place >= queue->capacity)
 			place -= queue->capacity;
 		queue->items[place] = item;
 		queue->count++;
+		wake = queue->wanted > 0 && (queue->count >= queue->wanted);
 		/* One signal is enough: the consumer takes all that is there when it runs. */
-		queue->waiting = false;
+		if (wake)
+			queue->wanted = 0;
 	}
 	/* Under the lock: once it is given up, the consumer may empty and free the queue. */
 	if (wake)
@@ -94,15 +96,15 @@ queue_push(struct queue *queue, void *item)
 
 /* A time too far away for struct timespec is as good as a year. */
 static struct timespec
-deadline_after(uint64_t timeout_msec)
+deadline_after(uint64_t timeout_usec)
 {
-	const uint64_t year_msec = UINT64_C(365) * 24 * 3600 * 1000;
+	const uint64_t year_usec = UINT64_C(365) * 24 * 3600 * 1000000;
 	struct timespec time;
 	CHECK(clock_gettime(CLOCK_MONOTONIC, &time) != -1);
-	if (timeout_msec > year_msec)
-		timeout_msec = year_msec;
-	time.tv_sec += (time_t)(timeout_msec / 1000);
-	time.tv_nsec += (long)(timeout_msec % 1000) * 1000000;
+	if (timeout_usec > year_usec)
+		timeout_usec = year_usec;
+	time.tv_sec += (time_t)(timeout_usec / 1000000);
+	time.tv_nsec += (long)(timeout_usec % 1000000) * 1000;
 	if (time.tv_nsec >= 1000000000) {
 		time.tv_sec++;
 		time.tv_nsec -= 1000000000;
@@ -110,25 +112,30 @@ deadline_after(uint64_t timeout_msec)
 	return time;
 }
 
+/* Sleeps until so many items are there, the queue is full or closed, or the time is over. */
 static void
-queue_wait_locked(struct queue *queue, uint64_t timeout_msec)
+queue_wait_locked(struct queue *queue, size_t wanted, uint64_t timeout_usec)
 {
-	struct timespec deadline = deadline_after(timeout_msec);
+	if (wanted > queue->capacity)
+		wanted = queue->capacity;
+	if (queue->count >= wanted || queue->closed || timeout_usec == 0)
+		return;
+	struct timespec deadline = deadline_after(timeout_usec);
 	int error = 0;
-	while (queue->count == 0 && !queue->closed && error == 0) {
-		queue->waiting = true;
+	while (queue->count < wanted && !queue->closed && error == 0) {
+		queue->wanted = wanted;
 		error = pthread_cond_timedwait(&queue->arrived, &queue->lock, &deadline);
 		CHECK(error == 0 || error == ETIMEDOUT);
 	}
-	queue->waiting = false;
+	queue->wanted = 0;
 }
 
 size_t
 queue_take(struct queue *queue, void **items, size_t max, uint64_t timeout_msec)
 {
 	queue_lock(queue);
-	if (queue->count == 0 && !queue->closed && timeout_msec > 0)
-		queue_wait_locked(queue, timeout_msec);
+	queue_wait_locked(queue, 1,
+			  timeout_msec > UINT64_MAX / 1000 ? UINT64_MAX : 1000 * timeout_msec);
 	size_t taken = queue->count < max ? queue->count : max;
 	for (size_t i = 0; i < taken; i++) {
 		items[i] = queue->items[queue->first];
@@ -138,6 +145,14 @@ queue_take(struct queue *queue, void **items, size_t max, uint64_t timeout_msec)
 	queue->count -= taken;
 	queue_unlock(queue);
 	return taken;
+}
+
+void
+queue_linger(struct queue *queue, size_t wanted, uint64_t linger_usec)
+{
+	queue_lock(queue);
+	queue_wait_locked(queue, wanted, linger_usec);
+	queue_unlock(queue);
 }
 
 void

@@ -26,6 +26,13 @@ bool queue_push(struct queue *, void *item);
  */
 size_t queue_take(struct queue *, void **items, size_t max, uint64_t timeout_msec);
 
+/*
+ * Waits until so many items are there (or the queue is full, or closed), at most linger_usec: for a
+ * consumer that would rather take many at once. Takes nothing. The producers wake it once, at the
+ * last one.
+ */
+void queue_linger(struct queue *, size_t wanted, uint64_t linger_usec);
+
 /* Later pushes fail; what was accepted can still be taken. Wakes the consumer. */
 void queue_close(struct queue *);
 bool queue_is_closed(struct queue *);

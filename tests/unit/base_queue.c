@@ -141,6 +141,38 @@ START_TEST(nothing_is_lost_doubled_or_reordered_between_threads)
 }
 END_TEST
 
+static void *
+push_three(void *cookie)
+{
+	static int items[3];
+	for (size_t i = 0; i < 3; i++) {
+		(void)sched_yield();
+		ck_assert(queue_push(cookie, &items[i]));
+	}
+	return NULL;
+}
+
+/* An hour is never over in a test: what ends each wait is what it waits for. */
+START_TEST(a_consumer_lingers_until_as_many_are_there_as_it_wants_or_as_fit)
+{
+	const uint64_t hour_usec = UINT64_C(3600) * 1000000;
+	struct queue *queue = queue_new(3);
+	pthread_t producer;
+	ck_assert_int_eq(pthread_create(&producer, NULL, push_three, queue), 0);
+	queue_linger(queue, 3, hour_usec);
+	ck_assert_uint_eq(queue_count(queue), 3);
+	queue_linger(queue, 100, hour_usec);
+	ck_assert_int_eq(pthread_join(producer, NULL), 0);
+	void *taken[3];
+	ck_assert_uint_eq(queue_take(queue, taken, 3, 0), 3);
+	queue_linger(queue, 1, 1);
+	ck_assert_uint_eq(queue_count(queue), 0);
+	queue_close(queue);
+	queue_linger(queue, 1, hour_usec);
+	queue_free(queue);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -154,6 +186,7 @@ main(void)
 	tcase_add_test(tcase, a_closed_queue_takes_nothing_and_gives_what_it_had);
 	tcase_add_test(tcase, closing_wakes_a_consumer_that_waits_for_ever);
 	tcase_add_test(tcase, nothing_is_lost_doubled_or_reordered_between_threads);
+	tcase_add_test(tcase, a_consumer_lingers_until_as_many_are_there_as_it_wants_or_as_fit);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
