@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,23 +13,11 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/problem.h"
 #include "base/text.h"
 #include "http/listener.h"
 
 #define UNIX_PREFIX "unix:"
-
-/* The sentence is static: a listener is started by one thread, which says it and gives up. */
-__attribute__((format(printf, 2, 3))) static enum status
-fail(const char **problem, const char *format, ...)
-{
-	static char sentence[512];
-	va_list arguments;
-	va_start(arguments, format);
-	(void)vsnprintf(sentence, sizeof(sentence), format, arguments);
-	va_end(arguments);
-	*problem = sentence;
-	return STATUS_INTERNAL;
-}
 
 static const char *
 unix_path(const char *text)
@@ -130,17 +117,19 @@ listen_inet(struct address *address, const char *text, const char **problem)
 	const char *port;
 	struct addrinfo *found;
 	if (!split_host_port(text, host, &port))
-		return fail(problem,
-			    "\"%s\" is no address to listen on: host:port, [v6]:port or "
-			    "unix:/path.",
-			    text);
+		return problem_set(problem, STATUS_INTERNAL,
+				   "\"%s\" is no address to listen on: host:port, [v6]:port or "
+				   "unix:/path.",
+				   text);
 	int error = resolve(host, port, &found);
 	if (error != 0)
-		return fail(problem, "Cannot resolve \"%s\": %s.", text, gai_strerror(error));
+		return problem_set(problem, STATUS_INTERNAL, "Cannot resolve \"%s\": %s.", text,
+				   gai_strerror(error));
 	address->fd = bind_first(found);
 	freeaddrinfo(found);
 	if (address->fd == -1)
-		return fail(problem, "Cannot listen on %s: %s.", text, strerror(errno));
+		return problem_set(problem, STATUS_INTERNAL, "Cannot listen on %s: %s.", text,
+				   strerror(errno));
 	return STATUS_OK;
 }
 
@@ -152,23 +141,27 @@ remove_stale(const struct sockaddr_un *name, const char **problem)
 	if (lstat(name->sun_path, &file) == -1) {
 		if (errno == ENOENT)
 			return STATUS_OK;
-		return fail(problem, "Cannot look at %s: %s.", name->sun_path, strerror(errno));
+		return problem_set(problem, STATUS_INTERNAL, "Cannot look at %s: %s.",
+				   name->sun_path, strerror(errno));
 	}
 	if (!S_ISSOCK(file.st_mode))
-		return fail(problem, "%s exists and is no socket.", name->sun_path);
+		return problem_set(problem, STATUS_INTERNAL, "%s exists and is no socket.",
+				   name->sun_path);
 	int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (probe == -1)
-		return fail(problem, "Cannot make a socket: %s.", strerror(errno));
+		return problem_set(problem, STATUS_INTERNAL, "Cannot make a socket: %s.",
+				   strerror(errno));
 	int result = connect(probe, (const struct sockaddr *)name, sizeof(*name));
 	int error = errno;
 	(void)close(probe);
 	if (result == -1 && error == ECONNREFUSED) {
 		if (unlink(name->sun_path) == -1 && errno != ENOENT)
-			return fail(problem, "Cannot remove the stale socket %s: %s.",
-				    name->sun_path, strerror(errno));
+			return problem_set(problem, STATUS_INTERNAL,
+					   "Cannot remove the stale socket %s: %s.", name->sun_path,
+					   strerror(errno));
 		return STATUS_OK;
 	}
-	return fail(problem, "Somebody listens on %s.", name->sun_path);
+	return problem_set(problem, STATUS_INTERNAL, "Somebody listens on %s.", name->sun_path);
 }
 
 static enum status
@@ -178,26 +171,30 @@ listen_unix(struct address *address, const char *path, unsigned mode, const char
 	struct stat file;
 	size_t size = strlen(path);
 	if (size == 0 || size >= sizeof(name.sun_path))
-		return fail(problem, "The path of a unix socket has 1 to %zu bytes.",
-			    sizeof(name.sun_path) - 1);
+		return problem_set(problem, STATUS_INTERNAL,
+				   "The path of a unix socket has 1 to %zu bytes.",
+				   sizeof(name.sun_path) - 1);
 	memcpy(name.sun_path, path, size + 1);
 	enum status status = remove_stale(&name, problem);
 	if (status != STATUS_OK)
 		return status;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
-		return fail(problem, "Cannot make a socket: %s.", strerror(errno));
+		return problem_set(problem, STATUS_INTERNAL, "Cannot make a socket: %s.",
+				   strerror(errno));
 	/* The file gets the socket's mode less the umask when it is made, so there is no moment in
 	 * which it is open to more people than asked for. chmod() then gives what the umask took.
 	 */
 	if (fchmod(fd, (mode_t)mode) == -1 ||
 	    bind(fd, (const struct sockaddr *)&name, sizeof(name)) == -1) {
-		status = fail(problem, "Cannot bind %s: %s.", path, strerror(errno));
+		status = problem_set(problem, STATUS_INTERNAL, "Cannot bind %s: %s.", path,
+				     strerror(errno));
 		goto close_socket;
 	}
 	if (chmod(path, (mode_t)mode) == -1 || lstat(path, &file) == -1 ||
 	    listen(fd, SOMAXCONN) == -1) {
-		status = fail(problem, "Cannot listen on %s: %s.", path, strerror(errno));
+		status = problem_set(problem, STATUS_INTERNAL, "Cannot listen on %s: %s.", path,
+				     strerror(errno));
 		goto unlink_file;
 	}
 	address->fd = fd;
@@ -233,12 +230,15 @@ address_inherit(struct address *address, int fd, const char **problem)
 	socklen_t size = sizeof(listening);
 	*address = (struct address){.fd = fd, .ours = false};
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == -1)
-		return fail(problem, "Descriptor %d is no socket: %s.", fd, strerror(errno));
+		return problem_set(problem, STATUS_INTERNAL, "Descriptor %d is no socket: %s.", fd,
+				   strerror(errno));
 	if (!listening)
-		return fail(problem, "Descriptor %d is no listening socket.", fd);
+		return problem_set(problem, STATUS_INTERNAL,
+				   "Descriptor %d is no listening socket.", fd);
 	int flags = fcntl(fd, F_GETFL);
 	if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1)
-		return fail(problem, "Descriptor %d cannot be set up: %s.", fd, strerror(errno));
+		return problem_set(problem, STATUS_INTERNAL, "Descriptor %d cannot be set up: %s.",
+				   fd, strerror(errno));
 	name_socket(address);
 	return STATUS_OK;
 }

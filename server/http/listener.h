@@ -52,8 +52,8 @@ struct listener_options {
 	size_t arena_bytes;  /* most memory one request may allocate beside its body */
 };
 
-/* Starts serving. On failure (always INTERNAL) *problem is a sentence for the operator (static,
- * until the next failure). A socket file that nobody listens on is replaced. */
+/* Starts serving. On failure (always INTERNAL) *problem says why (base/problem). A socket file that
+ * nobody listens on is replaced. */
 MUST_CHECK enum status listener_start(const struct listener_options *, const struct app *,
 				      struct listener **, const char **problem);
 
