@@ -1,0 +1,46 @@
+-- One shard of the store: version 1. The meaning of every column is in README.md beside this file.
+PRAGMA application_id = 1163030577; -- "ERp1"
+PRAGMA user_version = 1;
+
+CREATE TABLE shard (
+	row INTEGER PRIMARY KEY CHECK (row = 1),
+	number INTEGER NOT NULL,
+	shards INTEGER NOT NULL,
+	id BLOB NOT NULL CHECK (length(id) = 16)
+) STRICT;
+
+CREATE TABLE logs (
+	id INTEGER PRIMARY KEY,
+	name TEXT NOT NULL UNIQUE,
+	seq INTEGER NOT NULL,
+	link BLOB NOT NULL,
+	received_at INTEGER NOT NULL
+) STRICT;
+
+-- link stands before type and payload so that reading it never follows a long payload's overflow pages.
+CREATE TABLE actions (
+	log INTEGER NOT NULL,
+	seq INTEGER NOT NULL,
+	device TEXT NOT NULL,
+	ts INTEGER NOT NULL,
+	link BLOB NOT NULL,
+	type TEXT NOT NULL,
+	payload TEXT NOT NULL,
+	PRIMARY KEY (log, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX actions_stamp ON actions (log, device, ts);
+
+CREATE TABLE batches (
+	log INTEGER NOT NULL,
+	seq INTEGER NOT NULL,
+	last INTEGER NOT NULL,
+	received_at INTEGER NOT NULL,
+	writer TEXT NOT NULL,
+	PRIMARY KEY (log, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE journal (
+	id INTEGER PRIMARY KEY,
+	record BLOB NOT NULL
+) STRICT;

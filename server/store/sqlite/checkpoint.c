@@ -1,0 +1,39 @@
+#include "store/sqlite/checkpoint.h"
+
+/* Of 8 KiB: 8 MiB. Half of it costs small requests a tenth more: hot pages are written to the file
+ * each time. */
+#define PAGES 1024
+
+/* From here on readers have kept the WAL from starting over for too long: wait for them a moment.
+ */
+#define PAGES_STARVED (4 * PAGES)
+
+void
+checkpointer_init(struct checkpointer *checkpointer, struct db *db)
+{
+	*checkpointer = (struct checkpointer){.db = db, .due = PAGES};
+}
+
+enum status
+checkpoint_if_due(struct checkpointer *checkpointer)
+{
+	uint64_t pages = db_wal_pages(checkpointer->db);
+	if (pages < checkpointer->seen) /* it started over */
+		checkpointer->due = PAGES;
+	checkpointer->seen = pages;
+	if (pages < checkpointer->due)
+		return STATUS_OK;
+	bool complete;
+	checkpointer->due = pages + PAGES;
+	return db_checkpoint(checkpointer->db,
+			     pages < PAGES_STARVED ? CHECKPOINT_PASSIVE : CHECKPOINT_RESTART,
+			     &complete);
+}
+
+enum status
+checkpoint_all(struct checkpointer *checkpointer, bool *complete)
+{
+	checkpointer->due = PAGES;
+	checkpointer->seen = 0;
+	return db_checkpoint(checkpointer->db, CHECKPOINT_TRUNCATE, complete);
+}

@@ -1,0 +1,98 @@
+/*
+ * db: the door to SQLite: open, harden, prepare, step, checkpoint.
+ *
+ * A statement belongs to its db and is finalised with it. Binding borrows: the bytes must live
+ * until the statement is reset. A binding that fails makes the next step fail. Column texts live
+ * until the next step or reset.
+ *
+ * Errors: every fault is logged here, once, with the file, the statement and SQLite's message, and
+ * counted; callers only pass the outcome on.
+ *
+ * Threads: one connection has one user at a time.
+ */
+#ifndef STORE_SQLITE_DB_H
+#define STORE_SQLITE_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "chain/chain.h"
+
+struct db;
+struct statement;
+
+enum db_access {
+	DB_CREATE, /* the file must not be there */
+	DB_WRITE,
+	DB_READ, /* never writes, never checkpoints */
+};
+
+/* What a step came to. STEP_DAMAGED: SQLite found the file malformed where it looked. */
+enum step { STEP_ROW, STEP_DONE, STEP_DAMAGED, STEP_FAULT };
+
+enum checkpoint { CHECKPOINT_PASSIVE, CHECKPOINT_RESTART, CHECKPOINT_TRUNCATE };
+
+/*
+ * Opens and hardens. Changes nothing in a file that is there: a writer calls db_use_wal() once it
+ * knows that the file is its own. On failure *problem says what and why.
+ */
+MUST_CHECK enum status db_open(const char *path, enum db_access, struct db **,
+			       const char **problem);
+
+/* Write-ahead log, and a sync with every commit. */
+MUST_CHECK enum status db_use_wal(struct db *);
+
+/* Takes NULL. Never checkpoints, never removes the WAL. */
+void db_close(struct db *);
+
+/* Runs statements that give no rows. */
+MUST_CHECK enum status db_run(struct db *, const char *sql);
+
+/* The first column of the first row of a query, as an integer. */
+MUST_CHECK enum status db_query_u64(struct db *, const char *sql, uint64_t *value);
+
+MUST_CHECK enum status db_prepare(struct db *, const char *sql, struct statement **);
+
+/* immediate: takes the write lock at once. */
+MUST_CHECK enum status db_begin(struct db *, bool immediate);
+MUST_CHECK enum status db_commit(struct db *);
+void db_rollback(struct db *); /* also ends a read; an error has nothing to add */
+
+/* Whether the last INSERT, UPDATE or DELETE changed a row. */
+bool db_changed(const struct db *);
+
+/* Forgets cached pages, so that the next read comes from the file. */
+void db_forget_pages(struct db *);
+
+/* Pages in the WAL after the newest commit of this connection. */
+uint64_t db_wal_pages(const struct db *);
+
+/* *complete: the whole WAL is in the file (and gone, for CHECKPOINT_TRUNCATE). Readers in the way
+ * are no error. */
+MUST_CHECK enum status db_checkpoint(struct db *, enum checkpoint, bool *complete);
+
+const char *db_path(const struct db *);
+
+void statement_bind_u64(struct statement *, int index, uint64_t);
+void statement_bind_text(struct statement *, int index, struct text);
+void statement_bind_blob(struct statement *, int index, const void *, size_t);
+void statement_bind_hash(struct statement *, int index, const struct hash *);
+
+MUST_CHECK enum step statement_step(struct statement *);
+void statement_reset(struct statement *);
+
+/* Steps a statement that gives no rows, and resets it. */
+MUST_CHECK enum status statement_run(struct statement *);
+
+uint64_t statement_u64(struct statement *, int column);
+struct text statement_text(struct statement *, int column); /* of a TEXT or BLOB */
+
+/* False when the column is not exactly a hash. */
+MUST_CHECK bool statement_hash(struct statement *, int column, struct hash *);
+
+/* What a step that gave no row means to who reads a log. */
+enum status step_status(enum step);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * rows: reading what is in place, through one connection, and believing nothing that does not
+ * verify: a row's link must be H(link of the row before ‖ digest of what the row holds).
+ *
+ * Outcomes: STATUS_OK; STATUS_LOG_DAMAGED: what was looked at is missing, malformed or does not
+ * verify; STATUS_STORAGE_UNAVAILABLE: a fault, logged.
+ *
+ * Threads: as the connection's. The caller holds a read transaction open over calls that must see
+ * one snapshot.
+ */
+#ifndef STORE_SQLITE_ROWS_H
+#define STORE_SQLITE_ROWS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "store/engine.h"
+#include "store/sqlite/db.h"
+
+struct rows;
+
+/* The statements, prepared. They are the db's; rows_free frees the rest. */
+MUST_CHECK enum status rows_new(struct db *, struct rows **);
+void rows_free(struct rows *);
+struct db *rows_db(struct rows *);
+
+/* A log as its row in `logs` says: nothing of it is verified yet. */
+struct log_row {
+	bool found;
+	uint64_t id;
+	struct hash genesis;
+	struct head head; /* seq 0 and genesis when not found */
+};
+
+MUST_CHECK enum status rows_log(struct rows *, struct text name, const struct hash *genesis,
+				struct log_row *);
+
+/* A row that verified. */
+struct checked_row {
+	struct hash digest, link;
+	uint64_t ts;
+	bool is_of_device; /* the one asked for */
+};
+
+/* The row at a seq, verified against the link of the one before it. device may be empty. */
+MUST_CHECK enum status rows_check(struct rows *, const struct log_row *, uint64_t seq,
+				  struct text device, struct checked_row *);
+
+/* The log's newest row is there, verifies, and is what the log's head says. */
+MUST_CHECK enum status rows_check_head(struct rows *, const struct log_row *);
+
+/* Verified position; seq 0 is the genesis. */
+MUST_CHECK enum status rows_position(struct rows *, const struct log_row *, uint64_t seq,
+				     struct position *);
+
+/* The action of a device with a stamp. */
+MUST_CHECK enum status rows_taken(struct rows *, const struct log_row *, struct text device,
+				  uint64_t ts, struct taken *);
+
+/* The device's newest stamp and its action; 0 and not found if it has none. */
+MUST_CHECK enum status rows_newest(struct rows *, const struct log_row *, struct text device,
+				   uint64_t *newest, struct taken *);
+
+/* The last position at or below seq whose row verifies, as far as a bounded search finds one; else
+ * the genesis. */
+MUST_CHECK enum status rows_last_good(struct rows *, const struct log_row *, uint64_t seq,
+				      struct head *good);
+
+/* Where a page stands: begins at a verified position, ends at the last row visited. */
+struct page {
+	struct position at;
+	uint64_t upto;
+	uint64_t rows_left;
+	bool stopped; /* the visitor had enough */
+	row_visitor *visitor;
+	void *cookie;
+};
+
+/* Visits the rows after page->at, each verified. STATUS_LOG_DAMAGED: page->at is the last good one.
+ */
+MUST_CHECK enum status rows_page(struct rows *, const struct log_row *, struct page *);
+
+/* Looks for a link in the rows at or below *seq, through at most *steps of them, downwards. Moves
+ * *seq to where it is, or to where to go on. */
+MUST_CHECK enum status rows_seek(struct rows *, const struct log_row *, const struct hash *link,
+				 uint64_t *steps, uint64_t *seq, bool *found);
+
+#endif

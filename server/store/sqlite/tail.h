@@ -1,0 +1,118 @@
+/*
+ * tail: what is acknowledged but not yet in place, in memory, bounded in bytes.
+ *
+ *     encode ─▶ stage ─▶ (COMMIT) ─▶ publish ─▶ filling ── freeze ──▶ applying ── leave ──▶ gone
+ *                                      │                                 sorted by (log, seq)
+ *                                      ╰─▶ the log's list: heads, links, stamps, readers' pins
+ *
+ * Bytes are those of the batches; the entries of their logs and devices come on top, for batches of
+ * one small action about as much again.
+ *
+ * Two generations: new batches go to the one that fills; the one that is applied does not change
+ * but for what leaves it from the front. All that can fail, fails in stage, so that nothing is
+ * left to fail between a COMMIT and its batches being visible.
+ *
+ * Threads: the writer does all but tail_head, tail_pin and tail_unpin, which any thread may do. The
+ * lock guards what both touch; what only the writer touches (stamps, devices, generations) needs
+ * none, and the writer reads without it what nobody else changes.
+ *
+ * Invariants:
+ * 1. A log's batches are contiguous: each begins after the one before it, at its last link.
+ * 2. A log is in the tail exactly while one of its batches is staged or published.
+ */
+#ifndef STORE_SQLITE_TAIL_H
+#define STORE_SQLITE_TAIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/map.h"
+#include "base/status.h"
+#include "store/engine.h"
+#include "store/sqlite/tail_batch.h"
+#include "store/sqlite/tail_stamps.h"
+
+struct tail;
+
+struct tail_log {
+	struct hash genesis; /* the key */
+	uint64_t id;	     /* in the database, now or when its first row is put in place */
+	bool is_new;	     /* has no row in the database yet */
+	bool stuck;	     /* its rows do not fit what is in place: not applied, journal kept */
+	size_t staged;
+	struct position end; /* of the newest batch, staged ones included */
+	struct head head;    /* of the newest published batch */
+
+	/* Published batches by seq: items[first .. first + count). */
+	struct tail_batch **items;
+	size_t first, count, capacity;
+	UT_hash_handle hh;
+};
+
+/* What of one log was in the tail at one moment. */
+struct tail_pin {
+	bool present;
+	struct head head;
+	uint64_t first_seq; /* of the oldest batch: rows below it are in place */
+	struct tail_batch **batches;
+	size_t count; /* those that overlap the range asked for, at most as many as its rows; and
+			 the first one after its start in any case */
+};
+
+struct tail *tail_new(size_t bytes_max);
+void tail_free(struct tail *);
+
+/* --- the writer --- */
+
+size_t tail_bytes(const struct tail *);
+size_t tail_bytes_max(const struct tail *);
+
+/* The log, or NULL when it has nothing in the tail. */
+struct tail_log *tail_find(struct tail *, const struct hash *genesis);
+
+/*
+ * Prepares a batch for publishing: its log's entry (id and is_new are used when it has none), its
+ * devices' entries, and room in every list. False when memory is out: the batch stays the caller's,
+ * and the tail may only be freed.
+ */
+MUST_CHECK bool tail_stage(struct tail *, struct tail_batch *, const struct hash *genesis,
+			   uint64_t id, bool is_new);
+
+/* Makes staged batches, linked by next, visible. The tail takes them over. */
+void tail_publish(struct tail *, struct tail_batch *first);
+
+const struct tail_stamps *tail_stamps(const struct tail *);
+
+/* The batch that holds a seq of the log's published ones; NULL when it is before or beyond them. */
+struct tail_batch *tail_batch_at(const struct tail_log *, uint64_t seq);
+
+bool tail_is_filling(const struct tail *);
+bool tail_is_applying(const struct tail *);
+
+/* What has been filling, which is not empty, becomes what is applied, which is. */
+void tail_freeze(struct tail *);
+
+/* The generation that is applied, in the order of (log id, seq), and its size. */
+struct tail_batch **tail_applying(struct tail *, size_t *count);
+
+/* Its first and last journal row. */
+void tail_journal_range(const struct tail *, uint64_t *first, uint64_t *last);
+
+/* Every batch up to this index of the generation is in place: those that have not left, leave. */
+void tail_leave(struct tail *, size_t upto);
+
+/* The generation is done with and gone. */
+void tail_finish(struct tail *);
+
+/* --- any thread --- */
+
+/* False when the log has nothing in the tail. */
+bool tail_head(struct tail *, const struct hash *genesis, struct head *);
+
+/* References to the batches with seqs in (after, upto]. False when memory is out. */
+MUST_CHECK bool tail_pin(struct tail *, const struct hash *genesis, const struct range *,
+			 struct tail_pin *);
+void tail_unpin(struct tail *, struct tail_pin *);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * tail_batch: one acknowledged batch in memory: its journal record as it was written, and beside it
+ * where each action begins and its link. One allocation.
+ *
+ *     struct tail_batch │ actions: next, offset, link … │ devices … │ record's bytes
+ *                             ╰── points into ──────────────────────▶
+ *
+ * Threads: once published a batch is only read, but for refs (guarded by the tail's lock), next of
+ * an action, and the devices' entries (the writer's).
+ */
+#ifndef STORE_SQLITE_TAIL_BATCH_H
+#define STORE_SQLITE_TAIL_BATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/engine.h"
+#include "store/sqlite/journal.h"
+
+struct tail_log;
+struct tail_device;
+
+struct tail_action {
+	struct tail_action *next; /* with the same stamp bucket */
+	uint32_t offset;	  /* in the record */
+	uint32_t index;		  /* in the batch */
+	struct hash link;
+};
+
+struct tail_batch_device {
+	struct text name;	   /* in the record */
+	struct tail_device *entry; /* shared by all batches of the log; set by tail_stage */
+};
+
+struct tail_batch {
+	size_t size; /* of the allocation */
+	unsigned refs;
+	struct tail_log *log; /* set by tail_stage */
+	uint64_t journal_id;
+	struct tail_batch *next; /* of the group being written */
+
+	uint64_t first_seq;
+	uint64_t received_at;
+	struct hash before;
+	struct text log_name, writer; /* in the record */
+	struct tail_batch_device *devices;
+	size_t device_count;
+	const uint8_t *record;
+	size_t record_size;
+	size_t action_count;
+	struct tail_action actions[];
+};
+
+/* The record of an append, encoded. NULL when memory is out or it is more than a record can be. */
+struct tail_batch *tail_batch_encode(const struct append *);
+
+/* From a verified record, whose bytes are copied. */
+struct tail_batch *tail_batch_decode(const struct record *);
+
+void tail_batch_free(struct tail_batch *);
+
+static inline uint64_t
+tail_batch_last_seq(const struct tail_batch *batch)
+{
+	return batch->first_seq + batch->action_count - 1;
+}
+
+/* The link at a seq from first_seq - 1 to the last. */
+const struct hash *tail_batch_link(const struct tail_batch *, uint64_t seq);
+
+/* The action at an index, and which device it is of. Texts point into the record. */
+void tail_batch_action(const struct tail_batch *, size_t index, struct action *, size_t *device);
+
+/* The batch that an action stands in. */
+struct tail_batch *tail_batch_of(struct tail_action *);
+
+#endif

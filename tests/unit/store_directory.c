@@ -1,0 +1,193 @@
+/* The data directory: made once, opened again, refused when it is not what it should be. */
+#include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/directory.h"
+
+static char folder[] = "/tmp/edgereplay-directory.XXXXXX";
+static char path[64];
+
+static void
+make_folder(void)
+{
+	snprintf(folder, sizeof(folder), "/tmp/edgereplay-directory.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/data", folder);
+}
+
+static void
+remove_folder(void)
+{
+	char command[128];
+	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static void
+touch(const char *name)
+{
+	char file[128];
+	snprintf(file, sizeof(file), "%s/%s", path, name);
+	const int fd = open(file, O_WRONLY | O_CREAT, 0600);
+	ck_assert_int_ne(fd, -1);
+	close(fd);
+}
+
+static bool
+exists(const char *name)
+{
+	char file[128];
+	snprintf(file, sizeof(file), "%s/%s", path, name);
+	return access(file, F_OK) == 0;
+}
+
+static void
+make_data_directory(unsigned shards)
+{
+	struct directory directory;
+	const char *problem = NULL;
+	ck_assert_int_eq(directory_open(&directory, path, shards, &problem), STATUS_OK);
+	ck_assert(directory.is_new);
+	ck_assert_int_eq(directory_commit(&directory, &problem), STATUS_OK);
+	directory_close(&directory);
+}
+
+START_TEST(a_new_directory_is_opened_again_with_the_same_ids)
+{
+	struct directory first, again;
+	const char *problem = NULL;
+	ck_assert_int_eq(directory_open(&first, path, 4, &problem), STATUS_OK);
+	ck_assert_int_eq(directory_commit(&first, &problem), STATUS_OK);
+	directory_close(&first);
+	ck_assert_int_eq(directory_open(&again, path, 4, &problem), STATUS_OK);
+	ck_assert(!again.is_new);
+	ck_assert_mem_eq(first.ids, again.ids, 4 * SHARD_ID_SIZE);
+	ck_assert_mem_ne(again.ids[0], again.ids[1], SHARD_ID_SIZE);
+	directory_close(&again);
+}
+END_TEST
+
+START_TEST(a_second_opener_is_refused_until_the_first_closes)
+{
+	struct directory first, second;
+	const char *problem = NULL;
+	make_data_directory(2);
+	ck_assert_int_eq(directory_open(&first, path, 2, &problem), STATUS_OK);
+	ck_assert_int_eq(directory_open(&second, path, 2, &problem), STATUS_STORAGE_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(problem, "in use"));
+	ck_assert_int_eq(directory_open_existing(&second, path, &problem),
+			 STATUS_STORAGE_UNAVAILABLE);
+	directory_close(&first);
+	ck_assert_int_eq(directory_open(&second, path, 2, &problem), STATUS_OK);
+	directory_close(&second);
+}
+END_TEST
+
+START_TEST(another_shard_count_is_refused_with_the_right_one)
+{
+	struct directory directory;
+	const char *problem = NULL;
+	make_data_directory(4);
+	ck_assert_int_eq(directory_open(&directory, path, 8, &problem), STATUS_STORAGE_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(problem, "--store.shards=4"));
+	ck_assert_int_eq(directory_open_existing(&directory, path, &problem), STATUS_OK);
+	ck_assert_uint_eq(directory.shards, 4);
+	directory_close(&directory);
+}
+END_TEST
+
+START_TEST(an_interrupted_making_is_made_anew)
+{
+	struct directory directory;
+	const char *problem = NULL;
+	ck_assert_int_eq(directory_open(&directory, path, 2, &problem), STATUS_OK);
+	directory_close(&directory); /* before directory_commit */
+	touch("shard-00.db");
+	touch("shard-00.db-wal");
+	ck_assert_int_eq(directory_open(&directory, path, 4, &problem), STATUS_OK);
+	ck_assert(directory.is_new);
+	ck_assert(!exists("shard-00.db"));
+	ck_assert(!exists("shard-00.db-wal"));
+	directory_close(&directory);
+}
+END_TEST
+
+START_TEST(shard_files_without_a_manifest_are_refused_and_kept)
+{
+	struct directory directory;
+	const char *problem = NULL;
+	char manifest[128];
+	make_data_directory(2);
+	touch("shard-00.db");
+	snprintf(manifest, sizeof(manifest), "%s/manifest", path);
+	ck_assert_int_eq(unlink(manifest), 0);
+	ck_assert_int_eq(directory_open(&directory, path, 2, &problem), STATUS_STORAGE_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(problem, "no manifest"));
+	ck_assert(exists("shard-00.db"));
+}
+END_TEST
+
+START_TEST(a_manifest_with_any_byte_changed_is_refused_or_the_same)
+{
+	struct directory directory;
+	const char *problem = NULL;
+	char manifest[128], data[4096];
+	make_data_directory(2);
+	snprintf(manifest, sizeof(manifest), "%s/manifest", path);
+	int fd = open(manifest, O_RDWR);
+	ck_assert_int_ne(fd, -1);
+	const ssize_t size = read(fd, data, sizeof(data));
+	ck_assert_int_gt(size, 0);
+	const ssize_t ids_at = strstr(data, "shard 0") - data;
+	for (ssize_t i = 0; i < ids_at; i++) {
+		const char changed = (char)(data[i] ^ 0x01);
+		ck_assert_int_eq(pwrite(fd, &changed, 1, i), 1);
+		ck_assert_int_eq(directory_open(&directory, path, 2, &problem),
+				 STATUS_STORAGE_UNAVAILABLE);
+		ck_assert_int_eq(pwrite(fd, data + i, 1, i), 1);
+	}
+	for (ssize_t kept = 0; kept < size; kept++) {
+		ck_assert_int_eq(ftruncate(fd, kept), 0);
+		ck_assert_int_eq(directory_open(&directory, path, 2, &problem),
+				 STATUS_STORAGE_UNAVAILABLE);
+		ck_assert_int_eq(pwrite(fd, data, (size_t)size, 0), size);
+	}
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_tool_makes_nothing)
+{
+	struct directory directory;
+	const char *problem = NULL;
+	ck_assert_int_eq(directory_open_existing(&directory, path, &problem),
+			 STATUS_STORAGE_UNAVAILABLE);
+	ck_assert_int_eq(access(path, F_OK), -1);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("directory");
+	TCase *cases = tcase_create("directory");
+	tcase_add_checked_fixture(cases, make_folder, remove_folder);
+	tcase_add_test(cases, a_new_directory_is_opened_again_with_the_same_ids);
+	tcase_add_test(cases, a_second_opener_is_refused_until_the_first_closes);
+	tcase_add_test(cases, another_shard_count_is_refused_with_the_right_one);
+	tcase_add_test(cases, an_interrupted_making_is_made_anew);
+	tcase_add_test(cases, shard_files_without_a_manifest_are_refused_and_kept);
+	tcase_add_test(cases, a_manifest_with_any_byte_changed_is_refused_or_the_same);
+	tcase_add_test(cases, a_tool_makes_nothing);
+	suite_add_tcase(suite, cases);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,426 @@
+/*
+ * The shard's promises against an engine that fails, waits and moves heads on demand: each accepted
+ * job is done once, a full queue answers at once, a failed group is told so, and the shard starts
+ * again.
+ */
+#include <check.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "store/shard.h"
+
+#define LOGS_MAX 8
+
+/* An engine whose storage outlives it: what a commit stored is there after the shard opened it
+ * again. */
+struct script {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool hold_writes;     /* write() waits while set */
+	unsigned writes_held; /* how many wait or waited */
+	unsigned fail_writes; /* so many writes fail */
+	unsigned move_heads;  /* so many writes find a head moved */
+	bool damaged;	      /* every head is damaged */
+	bool damage_at_write; /* becomes damaged when the next write looks */
+	bool damage_late;     /* … and it is first seen by a write */
+	bool alone;
+	unsigned opened, closed, writes, lookups;
+	struct {
+		struct hash genesis;
+		struct head head;
+		char last_device[DEVICE_SIZE_MAX];
+		uint64_t newest;
+	} logs[LOGS_MAX];
+	size_t log_count;
+};
+
+struct scripted_engine {
+	struct engine engine;
+	struct engine_ops ops;
+	struct script *script;
+};
+
+static size_t
+script_log(struct script *script, const struct hash *genesis)
+{
+	for (size_t i = 0; i < script->log_count; i++) {
+		if (hash_equal(&script->logs[i].genesis, genesis))
+			return i;
+	}
+	ck_assert_uint_lt(script->log_count, LOGS_MAX);
+	script->logs[script->log_count].genesis = *genesis;
+	script->logs[script->log_count].head = (struct head){.position = {0, *genesis}};
+	return script->log_count++;
+}
+
+static enum status
+script_gather(struct engine *engine, struct lookup *lookups, size_t count)
+{
+	struct script *script = ((struct scripted_engine *)engine)->script;
+	pthread_mutex_lock(&script->lock);
+	for (size_t i = 0; i < count; i++) {
+		const size_t log = script_log(script, lookups[i].genesis);
+		script->lookups++;
+		if (lookups[i].kind == LOOKUP_HEAD) {
+			lookups[i].head = script->logs[log].head;
+			if (script->damaged)
+				lookups[i].status = STATUS_LOG_DAMAGED;
+		} else if (lookups[i].kind == LOOKUP_NEWEST) {
+			lookups[i].newest = script->logs[log].newest;
+		}
+	}
+	pthread_mutex_unlock(&script->lock);
+	return STATUS_OK;
+}
+
+static enum status
+script_write(struct engine *engine, const struct append *appends, size_t count)
+{
+	struct script *script = ((struct scripted_engine *)engine)->script;
+	enum status status = STATUS_OK;
+	pthread_mutex_lock(&script->lock);
+	script->writes_held++;
+	pthread_cond_broadcast(&script->changed);
+	while (script->hold_writes)
+		pthread_cond_wait(&script->changed, &script->lock);
+	script->writes++;
+	if (script->fail_writes > 0) {
+		script->fail_writes--;
+		status = STATUS_STORAGE_UNAVAILABLE;
+	} else if (script->move_heads > 0) {
+		script->move_heads--;
+		status = STATUS_CONFLICT;
+	} else if (script->damage_at_write) {
+		script->damaged = true;
+		script->damage_at_write = false;
+		status = STATUS_LOG_DAMAGED;
+	}
+	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+		const struct batch *batch = appends[i].batch;
+		const size_t log = script_log(script, &batch->genesis);
+		ck_assert_uint_eq(appends[i].expected.position.seq,
+				  script->logs[log].head.position.seq);
+		script->logs[log].head = appends[i].head;
+		for (size_t a = 0; a < batch->action_count; a++) {
+			if (batch->actions[a].action.ts > script->logs[log].newest)
+				script->logs[log].newest = batch->actions[a].action.ts;
+		}
+	}
+	pthread_mutex_unlock(&script->lock);
+	return status;
+}
+
+static enum status
+script_tend(struct engine *engine, bool idle, uint64_t *wait_msec)
+{
+	(void)engine;
+	(void)idle;
+	*wait_msec = 1000;
+	return STATUS_OK;
+}
+
+static enum status
+script_settle_down(struct engine *engine)
+{
+	(void)engine;
+	return STATUS_OK;
+}
+
+static void
+script_close(struct engine *engine)
+{
+	struct script *script = ((struct scripted_engine *)engine)->script;
+	pthread_mutex_lock(&script->lock);
+	script->closed++;
+	pthread_mutex_unlock(&script->lock);
+	free(engine);
+}
+
+static enum status
+script_open(void *cookie, unsigned number, struct engine **opened, const char **problem)
+{
+	struct script *script = cookie;
+	(void)number;
+	(void)problem;
+	struct scripted_engine *engine = calloc(1, sizeof(*engine));
+	ck_assert_ptr_nonnull(engine);
+	engine->script = script;
+	engine->ops = (struct engine_ops){.alone = script->alone,
+					  .gather = script_gather,
+					  .write = script_write,
+					  .tend = script_tend,
+					  .settle_down = script_settle_down,
+					  .close = script_close};
+	engine->engine.ops = &engine->ops;
+	pthread_mutex_lock(&script->lock);
+	script->opened++;
+	pthread_mutex_unlock(&script->lock);
+	*opened = &engine->engine;
+	return STATUS_OK;
+}
+
+/* One action by one device, extending what the test knows of the log. */
+struct sent {
+	struct job job;
+	struct batch batch;
+	struct batch_action action;
+	struct outcome outcome;
+	struct script *script; /* whose lock and condition guard done_count */
+	unsigned done_count;
+};
+
+static void
+sent_done(struct job *job)
+{
+	struct sent *sent = job->cookie;
+	pthread_mutex_lock(&sent->script->lock);
+	sent->done_count++;
+	pthread_cond_broadcast(&sent->script->changed);
+	pthread_mutex_unlock(&sent->script->lock);
+}
+
+static void
+sent_init(struct sent *sent, struct script *script, const char *log, uint64_t ts)
+{
+	struct hash actual;
+	memset(sent, 0, sizeof(*sent));
+	sent->script = script;
+	sent->batch.log = text_of(log);
+	chain_genesis(sent->batch.log, &sent->batch.genesis);
+	sent->batch.base = (struct position){0, sent->batch.genesis};
+	sent->action.action = (struct action){.device = TEXT("phone"), .ts = ts, .type = TEXT("t")};
+	sent->action.device = (unsigned)batch_device(&sent->batch, TEXT("phone"));
+	sent->batch.actions = &sent->action;
+	sent->batch.action_count = 1;
+	(void)!batch_verify(&sent->batch, &actual);
+	sent->batch.state_hash = actual;
+	sent->job = (struct job){.batch = &sent->batch,
+				 .outcomes = &sent->outcome,
+				 .done = sent_done,
+				 .cookie = sent};
+}
+
+static void
+sent_wait(struct sent *sent)
+{
+	pthread_mutex_lock(&sent->script->lock);
+	while (sent->done_count == 0)
+		pthread_cond_wait(&sent->script->changed, &sent->script->lock);
+	pthread_mutex_unlock(&sent->script->lock);
+}
+
+static void
+script_set_hold(struct script *script, bool hold)
+{
+	pthread_mutex_lock(&script->lock);
+	script->hold_writes = hold;
+	pthread_cond_broadcast(&script->changed);
+	pthread_mutex_unlock(&script->lock);
+}
+
+static void
+script_wait_for_write(struct script *script)
+{
+	pthread_mutex_lock(&script->lock);
+	while (script->writes_held == 0)
+		pthread_cond_wait(&script->changed, &script->lock);
+	pthread_mutex_unlock(&script->lock);
+}
+
+static struct script script;
+static struct shard *shard;
+
+static void
+open_shard(bool alone, size_t queue_jobs)
+{
+	memset(&script, 0, sizeof(script));
+	pthread_mutex_init(&script.lock, NULL);
+	pthread_cond_init(&script.changed, NULL);
+	script.alone = alone;
+	const struct shard_options options = {.queue_jobs = queue_jobs,
+					      .group_jobs = 16,
+					      .group_bytes = 1 << 20,
+					      .cache_logs = 4,
+					      .open = script_open,
+					      .open_cookie = &script};
+	const char *problem = NULL;
+	ck_assert_int_eq(shard_open(&options, &shard, &problem), STATUS_OK);
+}
+
+static void
+close_shard(void)
+{
+	shard_quiesce(shard);
+	ck_assert(shard_stop(shard));
+	shard_close(shard);
+	ck_assert_uint_eq(script.opened, script.closed);
+}
+
+START_TEST(a_full_queue_answers_at_once_while_accepted_work_goes_on)
+{
+	struct sent first, second, third;
+	open_shard(true, 1);
+	sent_init(&first, &script, "a", 1);
+	sent_init(&second, &script, "b", 1);
+	sent_init(&third, &script, "c", 1);
+	script_set_hold(&script, true);
+	ck_assert_int_eq(shard_submit(shard, &first.job), STATUS_OK);
+	script_wait_for_write(&script);
+	ck_assert_int_eq(shard_submit(shard, &second.job), STATUS_OK);
+	ck_assert_uint_eq(shard_load_percent(shard), 100);
+	ck_assert_int_eq(shard_submit(shard, &third.job), STATUS_BACKPRESSURE);
+	ck_assert_uint_eq(first.done_count, 0);
+	script_set_hold(&script, false);
+	sent_wait(&first);
+	sent_wait(&second);
+	ck_assert_int_eq(second.job.status, STATUS_OK);
+	close_shard();
+	ck_assert_uint_eq(third.done_count, 0);
+}
+END_TEST
+
+START_TEST(a_failed_write_acknowledges_nothing_and_the_shard_starts_again)
+{
+	struct sent first, again;
+	open_shard(true, 8);
+	sent_init(&first, &script, "a", 1);
+	sent_init(&again, &script, "a", 1);
+	script.fail_writes = 1;
+	ck_assert_int_eq(shard_submit(shard, &first.job), STATUS_OK);
+	sent_wait(&first);
+	ck_assert_int_eq(first.job.status, STATUS_STORAGE_UNAVAILABLE);
+	/* The retry finds the shard down for at most a second; until then it is told so. */
+	for (unsigned attempt = 0; attempt < 1000 && again.done_count == 0; attempt++) {
+		ck_assert_int_eq(shard_submit(shard, &again.job), STATUS_OK);
+		sent_wait(&again);
+		if (again.job.status == STATUS_OK)
+			break;
+		ck_assert_int_eq(again.job.status, STATUS_STORAGE_UNAVAILABLE);
+		again.done_count = 0;
+	}
+	ck_assert_int_eq(again.job.verdict.status, STATUS_OK);
+	ck_assert_uint_eq(again.job.verdict.applied, 1);
+	ck_assert_uint_eq(again.job.verdict.head.position.seq, 1);
+	close_shard();
+	ck_assert_uint_eq(script.opened, 2);
+}
+END_TEST
+
+START_TEST(jobs_of_one_group_see_what_earlier_ones_did)
+{
+	struct sent blocker, sent[4];
+	open_shard(true, 8);
+	sent_init(&blocker, &script, "z", 1);
+	script_set_hold(&script, true);
+	ck_assert_int_eq(shard_submit(shard, &blocker.job), STATUS_OK);
+	script_wait_for_write(&script);
+	for (unsigned i = 0; i < 4; i++) {
+		sent_init(&sent[i], &script, "a", 1 + i / 2);
+		ck_assert_int_eq(shard_submit(shard, &sent[i].job), STATUS_OK);
+	}
+	script_set_hold(&script, false);
+	for (unsigned i = 0; i < 4; i++) {
+		sent_wait(&sent[i]);
+		ck_assert_int_eq(sent[i].job.verdict.status, STATUS_OK);
+		ck_assert_uint_eq(sent[i].job.verdict.applied, i % 2 == 0);
+		ck_assert_uint_eq(sent[i].outcome.seq, 1 + i / 2);
+	}
+	close_shard();
+	ck_assert_uint_eq(script.writes, 2);
+}
+END_TEST
+
+START_TEST(a_group_whose_head_was_moved_by_another_writer_is_settled_again)
+{
+	struct sent sent;
+	open_shard(false, 8);
+	sent_init(&sent, &script, "a", 1);
+	script.move_heads = 3;
+	ck_assert_int_eq(shard_submit(shard, &sent.job), STATUS_OK);
+	sent_wait(&sent);
+	ck_assert_int_eq(sent.job.status, STATUS_OK);
+	ck_assert_uint_eq(sent.job.verdict.applied, 1);
+	ck_assert_uint_eq(script.writes, 4);
+	close_shard();
+}
+END_TEST
+
+START_TEST(heads_are_looked_up_once_and_again_after_eviction)
+{
+	struct sent sent[6];
+	open_shard(true, 8);
+	const char *names[] = {"a", "a", "b", "c", "d", "e"};
+	for (unsigned i = 0; i < 6; i++) {
+		sent_init(&sent[i], &script, names[i], 1 + i);
+		ck_assert_int_eq(shard_submit(shard, &sent[i].job), STATUS_OK);
+		sent_wait(&sent[i]);
+	}
+	const unsigned lookups = script.lookups;
+	ck_assert_uint_eq(lookups, 5 * 2); /* a head and a newest stamp a log */
+	struct sent evicted;
+	sent_init(&evicted, &script, "a", 9);
+	ck_assert_int_eq(shard_submit(shard, &evicted.job), STATUS_OK);
+	sent_wait(&evicted);
+	ck_assert_uint_eq(evicted.job.verdict.head.position.seq, 3);
+	ck_assert_uint_gt(script.lookups, lookups);
+	close_shard();
+}
+END_TEST
+
+START_TEST(a_damaged_log_refuses_the_job_and_nothing_is_written)
+{
+	struct sent sent;
+	open_shard(true, 8);
+	sent_init(&sent, &script, "a", 1);
+	script.damaged = true;
+	ck_assert_int_eq(shard_submit(shard, &sent.job), STATUS_OK);
+	sent_wait(&sent);
+	ck_assert_int_eq(sent.job.status, STATUS_LOG_DAMAGED);
+	ck_assert_uint_eq(script.writes, 0);
+	close_shard();
+}
+END_TEST
+
+START_TEST(damage_that_a_write_finds_is_not_hidden_by_a_remembered_head)
+{
+	struct sent first, second;
+	open_shard(true, 8);
+	sent_init(&first, &script, "a", 1);
+	sent_init(&second, &script, "a", 2);
+	ck_assert_int_eq(shard_submit(shard, &first.job), STATUS_OK);
+	sent_wait(&first);
+	ck_assert_int_eq(first.job.status, STATUS_OK);
+	pthread_mutex_lock(&script.lock);
+	script.damage_at_write = true;
+	pthread_mutex_unlock(&script.lock);
+	ck_assert_int_eq(shard_submit(shard, &second.job), STATUS_OK);
+	sent_wait(&second);
+	ck_assert_int_eq(second.job.status, STATUS_LOG_DAMAGED);
+	ck_assert_uint_eq(script.logs[0].head.position.seq, 1);
+	close_shard();
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("shard");
+	TCase *cases = tcase_create("shard");
+	tcase_set_timeout(cases, 60);
+	tcase_add_test(cases, a_full_queue_answers_at_once_while_accepted_work_goes_on);
+	tcase_add_test(cases, a_failed_write_acknowledges_nothing_and_the_shard_starts_again);
+	tcase_add_test(cases, jobs_of_one_group_see_what_earlier_ones_did);
+	tcase_add_test(cases, a_group_whose_head_was_moved_by_another_writer_is_settled_again);
+	tcase_add_test(cases, heads_are_looked_up_once_and_again_after_eviction);
+	tcase_add_test(cases, a_damaged_log_refuses_the_job_and_nothing_is_written);
+	tcase_add_test(cases, damage_that_a_write_finds_is_not_hidden_by_a_remembered_head);
+	suite_add_tcase(suite, cases);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
