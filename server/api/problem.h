@@ -1,0 +1,27 @@
+/*
+ * problem: problem+json (RFC 9457; protocol, section 5), made from the status table.
+ */
+#ifndef API_PROBLEM_H
+#define API_PROBLEM_H
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "http/request.h"
+
+/* What a problem may add to the table's members. Zero it, then set what applies. */
+struct problem {
+	enum status status;
+	struct text detail;	   /* a sentence; empty for the title's sake */
+	uint64_t retry_after_msec; /* > 0: Retry-After (seconds, rounded up) and retryAfterMs */
+	struct text members; /* ready JSON members, without the leading comma: "\"limit\":1000" */
+	const char *allow;   /* METHOD_NOT_ALLOWED: the Allow header */
+};
+
+/* Answers the request with the problem, counts it and logs it (rate-limited). */
+void problem_answer(struct request *, const struct problem *);
+
+/* The same document, to be put inside a stream. */
+void problem_write(struct buffer *, const struct problem *, struct text request_id);
+
+#endif
