@@ -1,0 +1,57 @@
+#include "cli/json_text.h"
+
+static const char *
+short_escape(unsigned char byte)
+{
+	switch (byte) {
+	case '"':
+		return "\\\"";
+	case '\\':
+		return "\\\\";
+	case '\n':
+		return "\\n";
+	case '\r':
+		return "\\r";
+	case '\t':
+		return "\\t";
+	default:
+		return NULL;
+	}
+}
+
+void
+json_write_string(struct buffer *buffer, struct text text)
+{
+	size_t begun = 0; /* of the bytes that go out as they are */
+
+	buffer_append(buffer, "\"", 1);
+	for (size_t i = 0; i < text.size; i++) {
+		unsigned char byte = (unsigned char)text.data[i];
+		const char *escape;
+
+		if (byte >= 0x20 && byte != '"' && byte != '\\')
+			continue;
+		if (i > begun)
+			buffer_append(buffer, text.data + begun, i - begun);
+		begun = i + 1;
+		escape = short_escape(byte);
+		if (escape != NULL)
+			buffer_append(buffer, escape, 2);
+		else
+			buffer_printf(buffer, "\\u%04x", byte);
+	}
+	if (text.size > begun)
+		buffer_append(buffer, text.data + begun, text.size - begun);
+	buffer_append(buffer, "\"", 1);
+}
+
+void
+json_write_hash(struct buffer *buffer, const struct hash *hash)
+{
+	char digits[HASH_TEXT_SIZE];
+
+	hash_to_text(hash, digits);
+	buffer_append(buffer, "\"", 1);
+	buffer_append(buffer, digits, sizeof(digits));
+	buffer_append(buffer, "\"", 1);
+}

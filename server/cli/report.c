@@ -1,0 +1,89 @@
+#include "cli/report.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define BAR_WIDTH 30
+#define REDRAW_MSEC 100
+
+/* The one terminal of the process. */
+static struct {
+	bool quiet;
+	bool drawn;
+	uint64_t drawn_at;
+} terminal;
+
+void
+report_configure(bool quiet)
+{
+	terminal.quiet = quiet;
+}
+
+static void
+write_line(const char *format, va_list arguments)
+{
+	report_progress_end();
+	fputs("edgereplay: ", stderr);
+	vfprintf(stderr, format, arguments);
+	fputc('\n', stderr);
+}
+
+void
+report_error(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	write_line(format, arguments);
+	va_end(arguments);
+}
+
+void
+report_note(const char *format, ...)
+{
+	va_list arguments;
+
+	if (terminal.quiet)
+		return;
+	va_start(arguments, format);
+	write_line(format, arguments);
+	va_end(arguments);
+}
+
+void
+report_progress(const char *what, uint64_t done, uint64_t total)
+{
+	uint64_t now = clock_monotonic_msec();
+
+	if (terminal.quiet || (terminal.drawn && now - terminal.drawn_at < REDRAW_MSEC) ||
+	    !isatty(STDERR_FILENO))
+		return;
+	terminal.drawn = true;
+	terminal.drawn_at = now;
+	if (total == 0) {
+		fprintf(stderr, "\r\033[K%s %" PRIu64, what, done);
+		return;
+	}
+	if (done > total)
+		done = total;
+
+	char bar[BAR_WIDTH + 1];
+	int filled = (int)((double)done / (double)total * BAR_WIDTH);
+
+	for (int i = 0; i < BAR_WIDTH; i++)
+		bar[i] = i < filled ? '#' : '.';
+	bar[BAR_WIDTH] = '\0';
+	fprintf(stderr, "\r\033[K%s [%s] %" PRIu64 "/%" PRIu64, what, bar, done, total);
+}
+
+void
+report_progress_end(void)
+{
+	if (terminal.drawn)
+		fputs("\r\033[K", stderr);
+	terminal.drawn = false;
+}
