@@ -133,29 +133,40 @@ format_manifest(const struct directory *directory, char *data)
 	return size;
 }
 
+/* Takes the next line off the text; *rest is what follows the prefix. False: it has another one. */
+static bool
+take_line(struct text *text, const char *prefix, struct text *rest)
+{
+	const char *end = memchr(text->data, '\n', text->size);
+	const size_t prefix_size = strlen(prefix);
+	if (end == NULL)
+		return false;
+	const size_t size = (size_t)(end - text->data);
+	if (size < prefix_size || memcmp(text->data, prefix, prefix_size) != 0)
+		return false;
+	*rest = (struct text){text->data + prefix_size, size - prefix_size};
+	*text = (struct text){end + 1, text->size - size - 1};
+	return true;
+}
+
 /* Takes the count and the ids out of the text, and accepts it only if it is to the byte what
  * format_manifest makes of them: that leaves no second way to write one. */
 static bool
 parse_manifest(struct directory *directory, const char *data, size_t size)
 {
-	char text[MANIFEST_SIZE_MAX + 1];
-	memcpy(text, data, size);
-	text[size] = '\0';
-	unsigned format = 0;
-	int used = 0;
-	if (sscanf(text, "edgereplay-data %u\nshards %u\n%n", &format, &directory->shards, &used) !=
-		    2 ||
-	    format != MANIFEST_FORMAT || directory->shards < 1 || directory->shards > SHARDS_MAX)
+	struct text left = {data, size}, value;
+	uint64_t shards = 0;
+	if (!take_line(&left, "edgereplay-data ", &value) || !take_line(&left, "shards ", &value) ||
+	    !text_to_u64(value, SHARDS_MAX, &shards) || shards == 0)
 		return false;
-	const char *line = text + used;
+	directory->shards = (unsigned)shards;
 	for (unsigned shard = 0; shard < directory->shards; shard++) {
-		unsigned number = 0;
-		char hex[2 * SHARD_ID_SIZE + 1];
-		used = 0;
-		if (sscanf(line, "shard %u %32s\n%n", &number, hex, &used) != 2 ||
-		    !hex_decode(text_of(hex), directory->ids[shard], SHARD_ID_SIZE))
+		const size_t hex_size = (size_t)2 * SHARD_ID_SIZE;
+		if (!take_line(&left, "shard ", &value) || value.size < hex_size)
 			return false;
-		line += used;
+		const struct text hex = {value.data + value.size - hex_size, hex_size};
+		if (!hex_decode(hex, directory->ids[shard], SHARD_ID_SIZE))
+			return false;
 	}
 	char again[MANIFEST_SIZE_MAX];
 	const int again_size = format_manifest(directory, again);
@@ -187,12 +198,15 @@ write_manifest_new(const struct directory *directory, const char **problem)
 static bool
 is_shard_file(const char *name)
 {
-	unsigned shard = 0;
-	int used = 0;
-	return sscanf(name, "shard-%u.db%n", &shard, &used) == 1 && used > 0;
+	static const char prefix[] = "shard-";
+	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
+		return false;
+	const char *number = name + sizeof(prefix) - 1;
+	const size_t digits = strspn(number, "0123456789");
+	return digits > 0 && strncmp(number + digits, ".db", 3) == 0;
 }
 
-/* Calls for each shard file in the directory; removes it where asked to. Counts them. */
+/* Counts the shard files, and removes them where asked to. */
 static enum status
 sweep_shard_files(const struct directory *directory, bool remove_them, unsigned *count,
 		  const char **problem)

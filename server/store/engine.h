@@ -2,17 +2,17 @@
  * engine: what a database must offer to keep logs. It contains no rule of the protocol: it is asked
  * for facts and told what to write.
  *
- *     writer's thread:  gather ─▶ (settle) ─▶ write ─▶ true on disk          tend, when there is
- * time reader's threads: head, read, seek
+ *     the writer's thread:  gather ─▶ (settle) ─▶ write;  tend, when there is time
+ *     readers' threads:     head, read, seek
  *
  * An engine may acknowledge from a journal and put rows in place later; all its answers, to the
  * writer and to readers, are as if every acknowledged row were in place.
  *
- * Threads: engine_writer functions from the shard's writer alone; engine_reader functions from any
- * number of threads at once, and at the same time as the writer's. Errors:
- * STATUS_STORAGE_UNAVAILABLE after any fault of the storage; the fault has been logged. After a
- * fault in a writer's function the engine must be closed and opened again: a failed commit is
- * unknown, not absent.
+ * Threads: the writer's operations from the shard's writer alone; the readers' from any number of
+ * threads at once, and at the same time as the writer's.
+ * Errors: STATUS_STORAGE_UNAVAILABLE after any fault of the storage; the fault has been logged.
+ * After a fault in one of the writer's operations the engine must be closed and opened again: a
+ * failed commit is unknown, not absent.
  */
 #ifndef STORE_ENGINE_H
 #define STORE_ENGINE_H

@@ -101,12 +101,13 @@ facts_forget_log(struct facts_cache *cache, struct facts_log *log)
 	while (log->devices != NULL) {
 		struct facts_device *device = log->devices;
 		log->devices = device->next_of_log;
-		HASH_DEL(cache->devices, device);
+		HASH_DEL(cache->devices, device); // NOLINT(clang-analyzer-*): uthash's invariants
 		cache->device_count--;
 		free(device);
 	}
 	unlink_log(cache, log);
-	HASH_DEL(cache->logs, log);
+	CHECK(cache->oldest != log && cache->newest != log);
+	HASH_DEL(cache->logs, log); // NOLINT(clang-analyzer-*): likewise
 	cache->log_count--;
 	free(log);
 }

@@ -61,7 +61,7 @@ void facts_init(struct facts_cache *, size_t logs_max);
 struct facts_log *facts_log(struct facts_cache *, const struct hash *genesis);
 
 /* The device's entry of a log, likewise. */
-struct facts_device *facts_device(struct facts_cache *, struct facts_log *, struct text device);
+struct facts_device *facts_device(struct facts_cache *, struct facts_log *, struct text name);
 
 /* Between groups: drops the least recently used logs beyond the bounds (logs_max logs, four times
  * as many devices). */

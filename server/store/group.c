@@ -131,8 +131,10 @@ gather_heads(const struct group *group, struct members *members)
 			round.uses[i].member->log->head = lookup->head;
 			round.uses[i].member->log->known = true;
 		} else {
-			round.uses[i].device->facts.newest = lookup->newest;
-			round.uses[i].device->known = true;
+			struct facts_device *device = round.uses[i].device;
+			CHECK(device != NULL);
+			device->facts.newest = lookup->newest;
+			device->known = true;
 		}
 	}
 	return STATUS_OK;

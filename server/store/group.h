@@ -1,9 +1,11 @@
 /*
  * group: one group of jobs on its way to the disk: gather, settle, write.
  *
- *     heads and newest stamps not remembered ─▶ links at bases, stamps that may be taken ─▶
- * locators of wrong bases (engine gather)                        (engine gather) (engine gather) ─▶
- * settle each job in its order ─▶ one engine write ─▶ the cache follows
+ *     heads and newest stamps that are not remembered       engine gather
+ *       ─▶ links at bases, stamps that may be taken         engine gather
+ *       ─▶ locators of wrong bases                          engine gather
+ *       ─▶ settle each job in its order                     chain/settle
+ *       ─▶ all appends                                      engine write
  *
  * It contains no rule of the protocol: those are settle's. Threads: the shard's writer.
  */

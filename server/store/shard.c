@@ -15,6 +15,10 @@
 #define GROUP_ARENA_BYTES (UINT64_C(1) << 30)
 #define REOPEN_MSEC 1000
 
+/* About what is kept of a job and of each of its actions besides their texts. */
+#define JOB_SIZE 384
+#define ACTION_SIZE 64
+
 struct shard {
 	struct shard_options options;
 	struct queue *queue;
@@ -142,10 +146,11 @@ run_group(struct shard *shard, struct job **jobs, size_t count)
 static size_t
 job_size(const struct job *job)
 {
-	size_t size = 0;
+	size_t size = JOB_SIZE;
 	for (size_t i = 0; i < job->batch->action_count; i++) {
 		const struct action *action = &job->batch->actions[i].action;
-		size += action->device.size + action->type.size + action->payload.size;
+		size += ACTION_SIZE + action->device.size + action->type.size +
+			action->payload.size;
 	}
 	return size;
 }
@@ -199,8 +204,10 @@ writer_main(void *cookie)
 	struct shard *shard = cookie;
 	uint64_t wait_msec = 0;
 	for (;;) {
+		/* Asked before the jobs are taken: a last one may come just before it closes. */
+		const bool closed = queue_is_closed(shard->queue);
 		const size_t count = take_group(shard, wait_msec);
-		if (count == 0 && queue_is_closed(shard->queue))
+		if (count == 0 && closed)
 			break;
 		if (shard->engine == NULL)
 			shard_rise(shard);

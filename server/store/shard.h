@@ -34,7 +34,7 @@ struct shard_options {
 	unsigned number;
 	size_t queue_jobs;
 	size_t group_jobs;
-	size_t group_bytes;   /* most bytes of actions in a group of several jobs */
+	size_t group_bytes;   /* most memory for the actions of a group of several jobs */
 	uint64_t linger_usec; /* how long a group may wait for others to join it */
 	size_t cache_logs;
 	struct clock_policy clock;

@@ -6,8 +6,9 @@
  *     job->done(job) ◀────────────────────────────┘  after the commit, never before
  *
  * Ownership: a job and all it points to belong to the store from store_submit() returning STATUS_OK
- * until done() is called. Threads: store_open, store_close by the owner; everything else from any
- * thread. done() runs on the shard's writer and must neither block nor submit.
+ * until done() is called.
+ * Threads: store_open, store_stop, store_close by the owner; everything else from any thread.
+ * done() runs on the shard's writer and must neither block nor submit.
  *
  * Invariants:
  * 1. done() is called exactly once for each accepted job.

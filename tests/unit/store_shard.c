@@ -13,6 +13,9 @@
 #include "store/shard.h"
 
 #define LOGS_MAX 8
+#define GROUP_BYTES ((size_t)1 << 20)
+#define MANY 7000		       /* actions of a large batch */
+static uint64_t tend_wait_msec = 1000; /* of engines opened from now on */
 
 /* An engine whose storage outlives it: what a commit stored is there after the shard opened it
  * again. */
@@ -25,9 +28,10 @@ struct script {
 	unsigned move_heads;  /* so many writes find a head moved */
 	bool damaged;	      /* every head is damaged */
 	bool damage_at_write; /* becomes damaged when the next write looks */
-	bool damage_late;     /* … and it is first seen by a write */
 	bool alone;
+	unsigned tends;
 	unsigned opened, closed, writes, lookups;
+	size_t largest_write; /* actions */
 	struct {
 		struct hash genesis;
 		struct head head;
@@ -81,7 +85,12 @@ script_write(struct engine *engine, const struct append *appends, size_t count)
 {
 	struct script *script = ((struct scripted_engine *)engine)->script;
 	enum status status = STATUS_OK;
+	size_t actions = 0;
+	for (size_t i = 0; i < count; i++)
+		actions += appends[i].applied;
 	pthread_mutex_lock(&script->lock);
+	if (actions > script->largest_write)
+		script->largest_write = actions;
 	script->writes_held++;
 	pthread_cond_broadcast(&script->changed);
 	while (script->hold_writes)
@@ -116,9 +125,13 @@ script_write(struct engine *engine, const struct append *appends, size_t count)
 static enum status
 script_tend(struct engine *engine, bool idle, uint64_t *wait_msec)
 {
-	(void)engine;
+	struct script *script = ((struct scripted_engine *)engine)->script;
 	(void)idle;
-	*wait_msec = 1000;
+	pthread_mutex_lock(&script->lock);
+	*wait_msec = tend_wait_msec;
+	script->tends++;
+	pthread_cond_broadcast(&script->changed);
+	pthread_mutex_unlock(&script->lock);
 	return STATUS_OK;
 }
 
@@ -203,6 +216,20 @@ sent_init(struct sent *sent, struct script *script, const char *log, uint64_t ts
 				 .cookie = sent};
 }
 
+/* Makes it many actions, each as small as can be. */
+static void
+sent_multiply(struct sent *sent, struct batch_action *actions, struct outcome *outcomes)
+{
+	for (size_t i = 0; i < MANY; i++) {
+		actions[i] = sent->action;
+		actions[i].action.ts += i;
+	}
+	sent->batch.actions = actions;
+	sent->batch.action_count = MANY;
+	sent->job.outcomes = outcomes;
+	(void)!batch_verify(&sent->batch, &sent->batch.state_hash);
+}
+
 static void
 sent_wait(struct sent *sent)
 {
@@ -222,10 +249,10 @@ script_set_hold(struct script *script, bool hold)
 }
 
 static void
-script_wait_for_write(struct script *script)
+script_wait_for(struct script *script, const unsigned *count)
 {
 	pthread_mutex_lock(&script->lock);
-	while (script->writes_held == 0)
+	while (*count == 0)
 		pthread_cond_wait(&script->changed, &script->lock);
 	pthread_mutex_unlock(&script->lock);
 }
@@ -242,7 +269,7 @@ open_shard(bool alone, size_t queue_jobs)
 	script.alone = alone;
 	const struct shard_options options = {.queue_jobs = queue_jobs,
 					      .group_jobs = 16,
-					      .group_bytes = 1 << 20,
+					      .group_bytes = GROUP_BYTES,
 					      .cache_logs = 4,
 					      .open = script_open,
 					      .open_cookie = &script};
@@ -259,16 +286,23 @@ close_shard(void)
 	ck_assert_uint_eq(script.opened, script.closed);
 }
 
+/* The writer waits in the write of this job. */
+static void
+hold_writer(struct sent *blocker)
+{
+	sent_init(blocker, &script, "z", 1);
+	script_set_hold(&script, true);
+	ck_assert_int_eq(shard_submit(shard, &blocker->job), STATUS_OK);
+	script_wait_for(&script, &script.writes_held);
+}
+
 START_TEST(a_full_queue_answers_at_once_while_accepted_work_goes_on)
 {
 	struct sent first, second, third;
 	open_shard(true, 1);
-	sent_init(&first, &script, "a", 1);
 	sent_init(&second, &script, "b", 1);
 	sent_init(&third, &script, "c", 1);
-	script_set_hold(&script, true);
-	ck_assert_int_eq(shard_submit(shard, &first.job), STATUS_OK);
-	script_wait_for_write(&script);
+	hold_writer(&first);
 	ck_assert_int_eq(shard_submit(shard, &second.job), STATUS_OK);
 	ck_assert_uint_eq(shard_load_percent(shard), 100);
 	ck_assert_int_eq(shard_submit(shard, &third.job), STATUS_BACKPRESSURE);
@@ -313,10 +347,7 @@ START_TEST(jobs_of_one_group_see_what_earlier_ones_did)
 {
 	struct sent blocker, sent[4];
 	open_shard(true, 8);
-	sent_init(&blocker, &script, "z", 1);
-	script_set_hold(&script, true);
-	ck_assert_int_eq(shard_submit(shard, &blocker.job), STATUS_OK);
-	script_wait_for_write(&script);
+	hold_writer(&blocker);
 	for (unsigned i = 0; i < 4; i++) {
 		sent_init(&sent[i], &script, "a", 1 + i / 2);
 		ck_assert_int_eq(shard_submit(shard, &sent[i].job), STATUS_OK);
@@ -330,6 +361,31 @@ START_TEST(jobs_of_one_group_see_what_earlier_ones_did)
 	}
 	close_shard();
 	ck_assert_uint_eq(script.writes, 2);
+}
+END_TEST
+
+START_TEST(many_small_actions_make_a_group_large)
+{
+	static struct batch_action actions[4][MANY];
+	static struct outcome outcomes[4][MANY];
+	struct sent blocker, sent[4];
+	const char *names[] = {"a", "b", "c", "d"};
+	open_shard(true, 8);
+	hold_writer(&blocker);
+	for (unsigned i = 0; i < 4; i++) {
+		sent_init(&sent[i], &script, names[i], 1);
+		sent_multiply(&sent[i], actions[i], outcomes[i]);
+		ck_assert_int_eq(shard_submit(shard, &sent[i].job), STATUS_OK);
+	}
+	script_set_hold(&script, false);
+	for (unsigned i = 0; i < 4; i++) {
+		sent_wait(&sent[i]);
+		ck_assert_uint_eq(sent[i].job.verdict.applied, MANY);
+	}
+	close_shard();
+	/* Of each a link and where it is are kept, at least. */
+	ck_assert_uint_le(script.largest_write * (sizeof(struct hash) + 8), GROUP_BYTES);
+	ck_assert_uint_gt(script.largest_write, MANY);
 }
 END_TEST
 
@@ -350,22 +406,20 @@ END_TEST
 
 START_TEST(heads_are_looked_up_once_and_again_after_eviction)
 {
-	struct sent sent[6];
-	open_shard(true, 8);
+	struct sent sent[6], evicted;
 	const char *names[] = {"a", "a", "b", "c", "d", "e"};
+	open_shard(true, 8);
 	for (unsigned i = 0; i < 6; i++) {
 		sent_init(&sent[i], &script, names[i], 1 + i);
 		ck_assert_int_eq(shard_submit(shard, &sent[i].job), STATUS_OK);
 		sent_wait(&sent[i]);
 	}
-	const unsigned lookups = script.lookups;
-	ck_assert_uint_eq(lookups, 5 * 2); /* a head and a newest stamp a log */
-	struct sent evicted;
+	ck_assert_uint_eq(script.lookups, 5 * 2); /* a head and a newest stamp a log */
 	sent_init(&evicted, &script, "a", 9);
 	ck_assert_int_eq(shard_submit(shard, &evicted.job), STATUS_OK);
 	sent_wait(&evicted);
 	ck_assert_uint_eq(evicted.job.verdict.head.position.seq, 3);
-	ck_assert_uint_gt(script.lookups, lookups);
+	ck_assert_uint_gt(script.lookups, 5 * 2);
 	close_shard();
 }
 END_TEST
@@ -404,6 +458,24 @@ START_TEST(damage_that_a_write_finds_is_not_hidden_by_a_remembered_head)
 }
 END_TEST
 
+START_TEST(a_job_accepted_just_before_the_stop_is_done)
+{
+	/* The writer looks at the queue all the time, so often just before the job comes. */
+	tend_wait_msec = 0;
+	for (unsigned round = 0; round < 200; round++) {
+		struct sent sent;
+		open_shard(true, 8);
+		sent_init(&sent, &script, "a", 1);
+		script_wait_for(&script, &script.tends);
+		ck_assert_int_eq(shard_submit(shard, &sent.job), STATUS_OK);
+		close_shard();
+		ck_assert_uint_eq(sent.done_count, 1);
+		ck_assert_int_eq(sent.job.status, STATUS_OK);
+	}
+	tend_wait_msec = 1000;
+}
+END_TEST
+
 int
 main(void)
 {
@@ -413,10 +485,12 @@ main(void)
 	tcase_add_test(cases, a_full_queue_answers_at_once_while_accepted_work_goes_on);
 	tcase_add_test(cases, a_failed_write_acknowledges_nothing_and_the_shard_starts_again);
 	tcase_add_test(cases, jobs_of_one_group_see_what_earlier_ones_did);
+	tcase_add_test(cases, many_small_actions_make_a_group_large);
 	tcase_add_test(cases, a_group_whose_head_was_moved_by_another_writer_is_settled_again);
 	tcase_add_test(cases, heads_are_looked_up_once_and_again_after_eviction);
 	tcase_add_test(cases, a_damaged_log_refuses_the_job_and_nothing_is_written);
 	tcase_add_test(cases, damage_that_a_write_finds_is_not_hidden_by_a_remembered_head);
+	tcase_add_test(cases, a_job_accepted_just_before_the_stop_is_done);
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -227,6 +227,28 @@ START_TEST(an_action_that_does_not_fit_keeps_its_journal_and_stops_its_log)
 }
 END_TEST
 
+START_TEST(a_log_that_gets_stuck_while_room_is_made_for_it_refuses_and_costs_nobody_else)
+{
+	struct world world;
+	world_init(&world);
+	fixture_open(&world.fixture, false);
+	struct engine *engine = world.fixture.engine;
+	ck_assert_int_eq(fixture_write(&world.fixture, &world.bad, 3, 60), STATUS_OK);
+	ck_assert_int_eq(fixture_write(&world.fixture, &world.good, 3, 60), STATUS_OK);
+	fixture_sql(&world.fixture,
+		    "INSERT INTO actions SELECT id, 42, 'thief', 1, zeroblob(32), 't', ''"
+		    " FROM logs WHERE name = 'bad'");
+	/* More than the whole tail: everything that waits is applied first. */
+	ck_assert_int_eq(fixture_write(&world.fixture, &world.bad, 300, 1000), STATUS_LOG_DAMAGED);
+	fixture_check_log(&world.fixture, &world.good);
+	ck_assert_int_eq(fixture_write(&world.fixture, &world.good, 3, 60), STATUS_OK);
+	ck_assert_int_eq(engine->ops->settle_down(engine), STATUS_OK);
+	fixture_check_log(&world.fixture, &world.good);
+	ck_assert_uint_eq(fixture_number(&world.fixture, "SELECT count(*) FROM journal"), 1);
+	world_release(&world);
+}
+END_TEST
+
 /* Three journal rows of the bad log and one of the good, of which one is rotten. */
 static void
 crash_with_rotten_journal(struct world *world, const char *sql)
@@ -304,6 +326,9 @@ main(void)
 	tcase_add_test(tests, a_rotten_row_is_not_taken_for_a_stamp);
 	tcase_add_test(tests, a_page_that_sqlite_cannot_read_is_damage_and_no_fault);
 	tcase_add_test(tests, an_action_that_does_not_fit_keeps_its_journal_and_stops_its_log);
+	tcase_add_test(
+		tests,
+		a_log_that_gets_stuck_while_room_is_made_for_it_refuses_and_costs_nobody_else);
 	tcase_add_test(tests, a_rotten_journal_row_and_those_behind_it_are_kept);
 	tcase_add_test(tests, a_journal_row_that_says_nothing_marks_its_log_by_the_row_behind_it);
 	tcase_add_test(tests, a_rotten_name_in_the_journal_marks_no_other_log);

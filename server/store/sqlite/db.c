@@ -269,6 +269,11 @@ db_prepare(struct db *db, const char *sql, struct statement **out)
 enum status
 db_begin(struct db *db, bool immediate)
 {
+#ifdef EDGEREPLAY_BREAK_ACK_BEFORE_COMMIT
+	/* The control of the kill test left the last group open: it is committed now. */
+	if (sqlite3_get_autocommit(db->handle) == 0 && statement_run(db->commit) != STATUS_OK)
+		return STATUS_STORAGE_UNAVAILABLE;
+#endif
 	return statement_run(immediate ? db->begin_immediate : db->begin);
 }
 

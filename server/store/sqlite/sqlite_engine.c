@@ -93,11 +93,6 @@ encode_group(struct sqlite_engine *engine, const struct append *appends, size_t 
 	     struct group *group)
 {
 	for (size_t i = 0; i < count; i++) {
-		struct head good;
-		if (damage_find(engine->damage, &appends[i].batch->genesis, &good))
-			return STATUS_LOG_DAMAGED;
-	}
-	for (size_t i = 0; i < count; i++) {
 		struct tail_batch *batch = tail_batch_encode(&appends[i]);
 		if (batch == NULL)
 			return out_of_memory(engine);
@@ -167,6 +162,17 @@ pay(struct sqlite_engine *engine, const struct group *group, size_t *slice)
 	return STATUS_OK;
 }
 
+static enum status
+check_damage(struct sqlite_engine *engine, const struct append *appends, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct head good;
+		if (damage_find(engine->damage, &appends[i].batch->genesis, &good))
+			return STATUS_LOG_DAMAGED;
+	}
+	return STATUS_OK;
+}
+
 /* A log that comes into the tail needs its id; a log that is new gets one, which its row will have
  * when its first action is in place. */
 static enum status
@@ -199,9 +205,6 @@ static enum status
 write_group(struct sqlite_engine *engine, struct group *group, const struct append *appends,
 	    size_t slice)
 {
-#ifdef EDGEREPLAY_BREAK_ACK_BEFORE_COMMIT
-	(void)!db_commit(engine->db);
-#endif
 	enum status status = db_begin(engine->db, true);
 	struct tail_batch *batch = group->first;
 	for (size_t i = 0; batch != NULL && status == STATUS_OK; i++, batch = batch->next) {
@@ -234,12 +237,15 @@ engine_write(struct engine *base, const struct append *appends, size_t count)
 	if (engine->failed)
 		return STATUS_STORAGE_UNAVAILABLE;
 	enum status status = encode_group(engine, appends, count, &group);
-	if (status == STATUS_LOG_DAMAGED)
-		return status; /* nothing was touched */
 	if (status == STATUS_OK)
 		status = make_room(engine, &group);
 	if (status == STATUS_OK)
 		status = pay(engine, &group, &slice);
+	/* Only now: what was applied to make room may have found one of these logs damaged. */
+	if (status == STATUS_OK && check_damage(engine, appends, count) != STATUS_OK) {
+		free_group(&group);
+		return STATUS_LOG_DAMAGED;
+	}
 	if (status == STATUS_OK)
 		status = write_group(engine, &group, appends, slice);
 	if (status != STATUS_OK) {
@@ -292,6 +298,10 @@ engine_tend(struct engine *base, bool idle, uint64_t *wait_msec)
 	struct sqlite_engine *engine = engine_of(base);
 	if (engine->failed)
 		return STATUS_STORAGE_UNAVAILABLE;
+#ifdef EDGEREPLAY_BREAK_ACK_BEFORE_COMMIT
+	*wait_msec = REST_MSEC;
+	return STATUS_OK; /* the last group stays open until the next one begins */
+#endif
 	enum status status = checkpoint_if_due(&engine->checkpointer);
 	if (status != STATUS_OK)
 		return failed(engine, status);
@@ -442,7 +452,8 @@ sqlite_engine_open(const struct sqlite_options *options, struct engine **out, co
 		status = recover_journal(engine);
 	if (status != STATUS_OK) {
 		*problem = problem_format("%s cannot be recovered: the log has the reason; see "
-					  "that its disk has room and can be written",
+					  "that its disk has room and can be written, or restore "
+					  "the data directory from a backup",
 					  options->path);
 		engine_close(&engine->engine);
 		return status;
