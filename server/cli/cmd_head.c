@@ -25,7 +25,7 @@ print_head(const struct cli_options *options, const struct answer *answer)
 	printf(options->json ? "{\"seq\":%" PRIu64 ",\"stateHash\":\"%.*s\"}\n"
 			     : "%" PRIu64 " %.*s\n",
 	       answer->head.seq, HASH_TEXT_SIZE, link);
-	return fflush(stdout) == 0 ? EXIT_FINE : EXIT_LOCAL;
+	return report_output_done() ? EXIT_FINE : EXIT_LOCAL;
 }
 
 enum exit_code

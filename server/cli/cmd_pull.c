@@ -40,11 +40,7 @@ print_after(struct phone_store *store, uint64_t after)
 	buffer_release(&printing.out);
 	if (status != STATUS_OK)
 		return EXIT_LOCAL;
-	if (printing.failed || fflush(stdout) != 0) {
-		report_error("stdout: cannot write");
-		return EXIT_LOCAL;
-	}
-	return EXIT_FINE;
+	return report_output_done() && !printing.failed ? EXIT_FINE : EXIT_LOCAL;
 }
 
 /* What was confirmed is printed even if the end was not reached: it will not be new next time. */

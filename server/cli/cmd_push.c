@@ -180,7 +180,7 @@ print_result(const struct phone_sync *sync, const struct cli_options *options)
 	       ",\"queued\":%" PRIu64 "}\n",
 	       base->seq, HASH_TEXT_SIZE, link, totals->applied, totals->duplicates,
 	       totals->refused, totals->set_aside, counts.queued);
-	return fflush(stdout) == 0 ? STATUS_OK : STATUS_STORAGE_UNAVAILABLE;
+	return report_output_done() ? STATUS_OK : STATUS_STORAGE_UNAVAILABLE;
 }
 
 enum exit_code
@@ -203,6 +203,9 @@ cmd_push(const struct cli_options *options)
 	status = phone_store_open(options->state, options->log, options->device, &sync.store);
 	if (status == STATUS_MALFORMED)
 		code = EXIT_USAGE;
+	/* An earlier run may have sent what it left in the queue, and not have seen the answer. */
+	if (status == STATUS_OK)
+		status = phone_store_last_place(sync.store, &sync.sent_upto);
 	if (status == STATUS_OK && options->argument != NULL)
 		status = take_input(sync.store, options);
 	if (status != STATUS_OK)

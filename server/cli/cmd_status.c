@@ -86,7 +86,7 @@ cmd_status(const struct cli_options *options)
 	if (phone_store_look(options->state, &store) != STATUS_OK)
 		return EXIT_LOCAL;
 	if (phone_store_counts(store, &counts) == STATUS_OK &&
-	    print_status(store, &counts, options->json) == STATUS_OK && fflush(stdout) == 0)
+	    print_status(store, &counts, options->json) == STATUS_OK && report_output_done())
 		code = EXIT_FINE;
 	phone_store_close(store);
 	return code;

@@ -116,7 +116,7 @@ cmd_verify(const struct cli_options *options)
 		code = EXIT_UNVERIFIED;
 	report_progress_end();
 	show_totals(&totals, options);
-	if (fflush(stdout) != 0)
+	if (!report_output_done())
 		code = EXIT_LOCAL;
 	directory_close(&directory);
 	return code;

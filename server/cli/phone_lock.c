@@ -13,10 +13,13 @@
 enum status
 phone_lock(const char *path, int *lock)
 {
+	char *target = realpath(path, NULL); /* NULL when the file is new */
 	char *name = NULL;
+	int size = asprintf(&name, "%s-lock", target != NULL ? target : path);
 	int file;
 
-	if (asprintf(&name, "%s-lock", path) == -1)
+	free(target);
+	if (size == -1)
 		return STATUS_INTERNAL;
 	file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (file == -1) {

@@ -5,6 +5,9 @@
 /* How long a copy of a request may be under way. */
 #define UNDER_WAY_MSEC UINT64_C(60000)
 
+/* Until the limit is asked for again. */
+#define LIMIT_UNKNOWN_MSEC 1000
+
 /* The actions that get a new stamp, as the two walks over the queue see them. */
 struct restamping {
 	struct phone_sync *sync;
@@ -47,7 +50,8 @@ restamp_queued(void *cookie, const struct queued *queued)
 	if (!is_restamped(restamping, queued))
 		return true;
 	if (!restamping->clear) {
-		restamping->status = phone_store_stamp(store, restamping->at_least, &ts);
+		restamping->status =
+			phone_store_stamp(store, queued->place, restamping->at_least, &ts);
 		if (restamping->status != STATUS_OK)
 			return false;
 		/* The rule does not follow a device that is far ahead; a log that wants rising
@@ -92,10 +96,16 @@ static bool
 waits_for_clock(struct phone_sync *sync, const struct phone_result *result)
 {
 	uint64_t limit = sync->limits.max_skew_msec;
-	uint64_t wait = result->ahead_ms > limit ? result->ahead_ms - limit : 1;
+	uint64_t wait = result->ahead_ms - limit;
 
-	if (result->ahead_ms >= limit + UNDER_WAY_MSEC)
+	/* The limit was never read, or is another one by now: whether the action can wait is not
+	 * known, and a new stamp cannot be taken back. */
+	if (!sync->limits_known || result->ahead_ms <= limit) {
+		sync->limits_wanted = true;
+		wait = LIMIT_UNKNOWN_MSEC;
+	} else if (wait >= UNDER_WAY_MSEC) {
 		return false;
+	}
 	if (sync->wait_msec < wait)
 		sync->wait_msec = wait;
 	return true;

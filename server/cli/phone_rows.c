@@ -102,30 +102,60 @@ phone_store_last_place(struct phone_store *store, int64_t *place)
 	return sql_number(store, sql_prepare(store, SQL_LAST_PLACE), place);
 }
 
+/* Adds 1 until no action of the own device has the stamp. The longest run of taken stamps that was
+ * seen is not walked over again. */
+static enum status
+find_free_stamp(struct phone_store *store, uint64_t *ts)
+{
+	uint64_t first = *ts;
+	int64_t taken = 1;
+
+	if (*ts >= store->taken_first && *ts <= store->taken_end) {
+		first = store->taken_first;
+		*ts = store->taken_end;
+	}
+	for (;; (*ts)++) {
+		struct sqlite3_stmt *statement = sql_prepare(store, SQL_TAKEN);
+		enum status status;
+
+		sql_bind_text(statement, 1, phone_store_device(store));
+		sql_bind_u64(statement, 2, *ts);
+		status = sql_number(store, statement, &taken);
+		if (status != STATUS_OK)
+			return status;
+		if (taken == 0)
+			break;
+	}
+	if (*ts - first > store->taken_end - store->taken_first) {
+		store->taken_first = first;
+		store->taken_end = *ts;
+	}
+	return STATUS_OK;
+}
+
 enum status
-phone_store_stamp(struct phone_store *store, uint64_t at_least, uint64_t *ts)
+phone_store_stamp(struct phone_store *store, int64_t place, uint64_t at_least, uint64_t *ts)
 {
 	struct sqlite3_stmt *statement = sql_prepare(store, SQL_NEWEST);
 	int64_t newest = 0;
-	int64_t taken = 1;
 	enum status status;
 
 	sql_bind_text(statement, 1, phone_store_device(store));
+	sql_bind_i64(statement, 2, place);
 	status = sql_number(store, statement, &newest);
 	if (status != STATUS_OK)
 		return status;
 	if (at_least > (uint64_t)newest)
 		newest = (int64_t)at_least;
 	*ts = stamp_first((uint64_t)newest, clock_apply(clock_wall_msec(), store->offset));
-	for (;;) {
-		statement = sql_prepare(store, SQL_TAKEN);
-		sql_bind_text(statement, 1, phone_store_device(store));
-		sql_bind_u64(statement, 2, *ts);
-		status = sql_number(store, statement, &taken);
-		if (status != STATUS_OK || taken == 0)
-			return status;
-		(*ts)++;
-	}
+	return find_free_stamp(store, ts);
+}
+
+/* A row leaves both the queue and the log, or gets another stamp: its stamp may be free then. */
+static void
+forget_taken(struct phone_store *store)
+{
+	store->taken_first = store->taken_end = 0;
 }
 
 /* With confirmed_once 1 in front, else at the end. */
@@ -151,7 +181,7 @@ phone_store_enqueue(struct phone_store *store, const struct action *action)
 
 	kept.action.device = phone_store_device(store);
 	if (kept.action.ts == 0)
-		status = phone_store_stamp(store, 0, &kept.action.ts);
+		status = phone_store_stamp(store, PLACE_END, 0, &kept.action.ts);
 	if (status != STATUS_OK)
 		return status;
 	phone_action_digest(&kept);
@@ -186,6 +216,7 @@ phone_store_drop(struct phone_store *store, int64_t place)
 {
 	struct sqlite3_stmt *statement = sql_prepare(store, SQL_DROP_PLACE);
 
+	forget_taken(store);
 	sql_bind_i64(statement, 1, place);
 	return sql_run(store, statement);
 }
@@ -196,6 +227,8 @@ phone_store_restamp(struct phone_store *store, const struct queued *queued, uint
 	struct sqlite3_stmt *statement = sql_prepare(store, SQL_RESTAMP);
 	struct phone_action kept = queued->kept;
 
+	if (kept.action.ts >= store->taken_first && kept.action.ts < store->taken_end)
+		forget_taken(store);
 	kept.action.ts = ts;
 	phone_action_digest(&kept);
 	sql_bind_u64(statement, 1, ts);
@@ -239,19 +272,21 @@ phone_store_set_aside(struct phone_store *store, int64_t place, struct text reas
 	return status == STATUS_OK ? phone_store_drop(store, place) : status;
 }
 
-/* Moves one confirmed row, whose link in the log is its column, to the queue or aside. */
+/* Moves one confirmed row to the queue, or aside. It is whole when what it says has either the
+ * digest or the link that was written with it: a bit that rotted in those two costs no action. */
 static enum status
 unconfirm_row(struct phone_store *store, struct sqlite3_stmt *row, const struct hash *before,
 	      const int64_t *place, uint64_t *set_aside)
 {
 	struct phone_action kept = sql_action(row);
+	struct hash digest = kept.digest;
 	struct hash link = sql_hash(row, 6);
 	struct sqlite3_stmt *statement = sql_prepare(store, SQL_ASIDE_CONFIRMED);
 	struct hash computed;
 
 	phone_action_digest(&kept);
 	chain_link(before, &kept.digest, &computed);
-	if (hash_equal(&computed, &link) && !kept.redacted)
+	if (!kept.redacted && (hash_equal(&kept.digest, &digest) || hash_equal(&computed, &link)))
 		return insert_queued(store, &kept, place);
 	(*set_aside)++;
 	sql_bind_i64(statement, 1, sql_i64(row, 5));
@@ -269,6 +304,7 @@ phone_store_roll_back(struct phone_store *store, const struct position *ancestor
 	enum status status = sql_number(store, sql_prepare(store, SQL_FIRST_PLACE), &first);
 
 	CHECK(ancestor->seq < store->base.seq);
+	forget_taken(store);
 	if (status != STATUS_OK)
 		return status;
 	sql_bind_u64(row, 1, ancestor->seq);

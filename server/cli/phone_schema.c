@@ -36,7 +36,8 @@ const char *const phone_sql[STATEMENT_COUNT] = {
 	[SQL_SET_OFFSET] = "UPDATE phone SET clock_offset = ?1",
 	[SQL_COUNTS] = "SELECT (SELECT count(*) FROM confirmed), (SELECT count(*) FROM queue),"
 		       " (SELECT count(*) FROM set_aside)",
-	[SQL_NEWEST] = "SELECT max(ifnull((SELECT max(ts) FROM queue WHERE device = ?1), 0),"
+	[SQL_NEWEST] = "SELECT max(ifnull((SELECT max(ts) FROM queue WHERE device = ?1 AND place < "
+		       "?2), 0),"
 		       " ifnull((SELECT max(ts) FROM confirmed WHERE device = ?1), 0))",
 	[SQL_TAKEN] = "SELECT EXISTS (SELECT 1 FROM queue WHERE device = ?1 AND ts = ?2)"
 		      " OR EXISTS (SELECT 1 FROM confirmed WHERE device = ?1 AND ts = ?2)",

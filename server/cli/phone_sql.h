@@ -31,6 +31,9 @@ struct phone_store {
 	struct position base;
 	struct position base_committed; /* what an abort goes back to */
 	int64_t offset;
+	/* Each stamp in [taken_first, taken_end) is known to be taken by the own device: so many
+	 * actions that are stamped at once do not each walk over those before them. */
+	uint64_t taken_first, taken_end;
 };
 
 struct sqlite3_stmt *sql_prepare(struct phone_store *, enum statement);

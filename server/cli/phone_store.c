@@ -217,13 +217,14 @@ open_database(struct phone_store *store, bool create)
 	sqlite3_busy_timeout(store->db, 5000);
 	sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	status = check_schema(store, create);
+	if (status != STATUS_OK)
+		return status;
+	/* Only now, because it changes the file, which must be ours. */
 	if (create &&
 	    sqlite3_exec(store->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", NULL,
 			 NULL, NULL) != SQLITE_OK)
 		return fault(store);
-	status = check_schema(store, create);
-	if (status != STATUS_OK)
-		return status;
 	for (int i = 0; i < STATEMENT_COUNT; i++) {
 		if (sqlite3_prepare_v3(store->db, phone_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
 				       &store->statements[i], NULL) != SQLITE_OK)
@@ -359,6 +360,8 @@ phone_store_look(const char *path, struct phone_store **opened)
 	status = open_database(store, false);
 	if (status == STATUS_OK)
 		status = read_phone(store);
+	if (status == STATUS_NOT_FOUND)
+		report_error("state file %s: nothing was ever kept in it", path);
 	if (status != STATUS_OK) {
 		phone_store_close(store);
 		return status;
@@ -439,4 +442,5 @@ phone_store_abort(struct phone_store *store)
 	sqlite3_step(sql_prepare(store, SQL_ROLLBACK));
 	sqlite3_reset(store->statements[SQL_ROLLBACK]);
 	store->base = store->base_committed;
+	store->taken_first = store->taken_end = 0;
 }

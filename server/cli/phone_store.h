@@ -98,9 +98,14 @@ void phone_store_abort(struct phone_store *);
 
 /* --- inside a transaction --- */
 
-/* The stamp that the own device may give now (protocol section 7): stamp_first, then + 1 until
- * free. at_least is counted as the device's newest if it is newer. */
-MUST_CHECK enum status phone_store_stamp(struct phone_store *, uint64_t at_least, uint64_t *ts);
+/* The stamp that the own device may give now to an action at that place of the queue (protocol
+ * section 7): stamp_first, then + 1 until free. The newest is that of the log and of what is in
+ * front of the place, or at_least if that is newer. */
+MUST_CHECK enum status phone_store_stamp(struct phone_store *, int64_t place, uint64_t at_least,
+					 uint64_t *ts);
+
+/* The place behind the whole queue. */
+#define PLACE_END INT64_MAX
 
 /* Appends to the queue. With ts 0 the action is stamped. The device is the own one. */
 MUST_CHECK enum status phone_store_enqueue(struct phone_store *, const struct action *);

@@ -1,5 +1,6 @@
 #include "cli/phone_sync.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -224,31 +225,40 @@ note_any(void *cookie, const struct queued *queued)
 	return false;
 }
 
-/* What an earlier process may have left in the middle: a roll-back (its actions are in front), and
- * requests whose answers it did not see. */
-static enum status
-start(struct phone_sync *sync)
+/* What the server takes; the protocol's defaults where it does not say. */
+static void
+read_limits(struct phone_sync *sync)
 {
 	struct http_answer info;
-	struct phone_counts counts;
-	enum status status = phone_store_queue(sync->store, note_front, sync);
 
-	if (status == STATUS_OK)
-		status = phone_store_last_place(sync->store, &sync->sent_upto);
-	if (status == STATUS_OK)
-		status = phone_store_counts(sync->store, &counts);
-	if (status != STATUS_OK)
-		return status;
-	sync->queued_at_start = counts.queued;
+	sync->limits_wanted = false;
 	http_answer_init(&info);
 	transport_ask(sync->transport, "/v1/info", NULL, INFO_MSEC_MAX, &info);
-	answer_read_limits(&info, &sync->limits);
+	if (answer_read_limits(&info, &sync->limits))
+		sync->limits_known = true;
 	http_answer_release(&info);
 	if (sync->limits.batch_actions < 1)
 		sync->limits.batch_actions = 1;
 	if (sync->batch_max > sync->limits.batch_actions)
 		sync->batch_max = (size_t)sync->limits.batch_actions;
+	if (sync->batch_limit > sync->batch_max)
+		sync->batch_limit = sync->batch_max;
+}
+
+/* An earlier process may have left a roll-back in the middle: its actions are in front. */
+static enum status
+start(struct phone_sync *sync)
+{
+	struct phone_counts counts;
+	enum status status = phone_store_queue(sync->store, note_front, sync);
+
+	if (status == STATUS_OK)
+		status = phone_store_counts(sync->store, &counts);
+	if (status != STATUS_OK)
+		return status;
+	sync->queued_at_start = counts.queued;
 	sync->batch_limit = sync->batch_max;
+	read_limits(sync);
 	sync->lowest_base = phone_store_base(sync->store)->seq;
 	backoff_start(&sync->backoff, sync->give_up_msec);
 	return STATUS_OK;
@@ -263,6 +273,8 @@ round_once(struct phone_sync *sync, bool *done)
 
 	arena_reset(&sync->arena);
 	sync->wait_msec = 0;
+	if (sync->limits_wanted)
+		read_limits(sync);
 	step = sync->pull_first ? phone_pull(sync) : push_round(sync);
 	if (step != STEP_ON && step != STEP_PAUSE)
 		return step;
@@ -277,6 +289,19 @@ round_once(struct phone_sync *sync, bool *done)
 	return step;
 }
 
+/* False when the pause would be longer than the run goes on without a success. */
+static bool
+pause_asked(struct phone_sync *sync)
+{
+	if (sync->wait_msec > backoff_left(&sync->backoff)) {
+		snprintf(sync->problem, sizeof(sync->problem),
+			 "the server asks for a pause of %" PRIu64 " ms", sync->wait_msec);
+		return false;
+	}
+	backoff_sleep(sync->wait_msec);
+	return true;
+}
+
 enum exit_code
 phone_sync_run(struct phone_sync *sync)
 {
@@ -286,8 +311,8 @@ phone_sync_run(struct phone_sync *sync)
 	while (!done) {
 		if (step == STEP_ON)
 			step = round_once(sync, &done);
-		if (step == STEP_PAUSE && !done)
-			backoff_sleep(sync->wait_msec);
+		if (step == STEP_PAUSE && !done && !pause_asked(sync))
+			break;
 		if (step == STEP_AGAIN && !backoff_wait(&sync->backoff, sync->wait_msec))
 			break;
 		if (step == STEP_STOP || step == STEP_LOCKED || step == STEP_BROKEN)
@@ -301,7 +326,7 @@ phone_sync_run(struct phone_sync *sync)
 		return EXIT_LOCAL;
 	if (step == STEP_STOP)
 		return EXIT_UNVERIFIED;
-	if (step == STEP_AGAIN)
+	if (step == STEP_AGAIN || step == STEP_PAUSE)
 		report_error("gave up: %s", sync->problem);
 	return EXIT_UNREACHABLE;
 }

@@ -53,6 +53,7 @@ struct phone_sync {
 	uint64_t give_up_msec; /* since the last success */
 	bool reject;	       /* onConflict: reject */
 	bool push;	       /* else only pulls; the queue stays */
+	int64_t sent_upto;     /* the last place of the queue that may ever have been sent */
 
 	/* Kept for the caller. */
 	struct sync_totals totals;
@@ -60,6 +61,8 @@ struct phone_sync {
 
 	/* The run's own. Nothing here needs to survive the process. */
 	struct server_limits limits;
+	bool limits_known;    /* the server said them */
+	bool limits_wanted;   /* it does not act as they say: ask again */
 	struct arena arena;   /* of one round */
 	size_t batch_limit;   /* at most batch_max; halved by retry split, doubled by success */
 	bool pull_first;      /* pages before pushing: there is more, or the log rolled back */
@@ -71,7 +74,6 @@ struct phone_sync {
 	struct backoff backoff;
 	uint64_t wait_msec; /* what the answer asks for */
 	uint64_t queued_at_start;
-	int64_t sent_upto; /* the last place of the queue that may ever have been sent */
 	char problem[320]; /* of the last failure */
 };
 

@@ -162,6 +162,7 @@ replay_all(struct replay *replay)
 	for (;;) {
 		const struct answer *problem = &replay->problem;
 		enum status status = stream_once(replay);
+		const char *why;
 
 		if (status == STATUS_STORAGE_UNAVAILABLE)
 			return EXIT_LOCAL;
@@ -175,10 +176,10 @@ replay_all(struct replay *replay)
 		}
 		if (replay->moved)
 			backoff_succeeded(&replay->backoff);
-		report_note("after action %" PRIu64 ": %s", replay->at.seq,
-			    problem->why[0] != '\0' ? problem->why : "the stream was cut");
+		why = problem->why[0] != '\0' ? problem->why : "the stream was cut";
+		report_note("after action %" PRIu64 ": %s", replay->at.seq, why);
 		if (!backoff_wait(&replay->backoff, problem->retry_after_msec)) {
-			report_error("gave up");
+			report_error("gave up: %s", why);
 			return EXIT_UNREACHABLE;
 		}
 	}
@@ -243,7 +244,7 @@ pull_stream(const struct cli_options *options)
 		code = EXIT_UNVERIFIED;
 	}
 	report_progress_end();
-	if (fflush(stdout) != 0)
+	if (code != EXIT_LOCAL && !report_output_done())
 		code = EXIT_LOCAL;
 
 free_transport:

@@ -80,6 +80,15 @@ report_progress(const char *what, uint64_t done, uint64_t total)
 	fprintf(stderr, "\r\033[K%s [%s] %" PRIu64 "/%" PRIu64, what, bar, done, total);
 }
 
+bool
+report_output_done(void)
+{
+	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+		return true;
+	report_error("stdout: cannot write");
+	return false;
+}
+
 void
 report_progress_end(void)
 {

@@ -1,5 +1,6 @@
 /*
- * report: what the tool tells a human, on stderr. Results go to stdout and are not made here.
+ * report: what the tool tells a human, on stderr. Results go to stdout and are not made here, only
+ * seen off.
  */
 #ifndef CLI_REPORT_H
 #define CLI_REPORT_H
@@ -20,6 +21,9 @@ void report_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * unless stderr is a terminal; draws at most ten times a second.
  */
 void report_progress(const char *what, uint64_t done, uint64_t total);
+
+/* Writes out what stdout still holds. False, and reported, when it or an earlier write failed. */
+bool report_output_done(void);
 
 /* Wipes the bar. */
 void report_progress_end(void);

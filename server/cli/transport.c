@@ -85,8 +85,10 @@ set_origin(struct transport *transport, const char *url)
 	if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) ||
 	    size > ORIGIN_SIZE_MAX)
 		return false;
-	while (size > 0 && url[size - 1] == '/')
+	while (url[size - 1] == '/')
 		size--;
+	if (url[size - 1] == ':')
+		return false;
 	transport->origin = strndup(url, size);
 	return transport->origin != NULL;
 }

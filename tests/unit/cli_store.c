@@ -1,126 +1,7 @@
 /* The phone's state file: what a process that starts again finds in it. */
-#include <check.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include <sqlite3.h>
 
-#include "cli/phone_clock.h"
-#include "cli/phone_store.h"
-
-static char folder[] = "cli-store-XXXXXX";
-static char path[64];
-static struct phone_store *store;
-
-static void
-reopen(void)
-{
-	phone_store_close(store);
-	store = NULL;
-	ck_assert_int_eq(phone_store_open(path, "log", NULL, &store), STATUS_OK);
-}
-
-static void
-setup(void)
-{
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/state", folder);
-	ck_assert_int_eq(phone_store_open(path, "log", "phone", &store), STATUS_OK);
-}
-
-static void
-teardown(void)
-{
-	static const char *const NAMES[] = {"state", "state-lock", "state-wal", "state-shm"};
-	char name[80];
-
-	phone_store_close(store);
-	store = NULL;
-	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
-		snprintf(name, sizeof(name), "%s/%s", folder, NAMES[i]);
-		unlink(name);
-	}
-	ck_assert_int_eq(rmdir(folder), 0);
-}
-
-static struct action
-action_of(uint64_t ts, const char *payload)
-{
-	return (struct action){
-		.device = TEXT("phone"), .ts = ts, .type = TEXT("t"), .payload = text_of(payload)};
-}
-
-static void
-enqueue(uint64_t ts, const char *payload)
-{
-	struct action action = action_of(ts, payload);
-
-	ck_assert_int_eq(phone_store_begin(store), STATUS_OK);
-	ck_assert_int_eq(phone_store_enqueue(store, &action), STATUS_OK);
-	ck_assert_int_eq(phone_store_commit(store), STATUS_OK);
-}
-
-static void
-confirm(uint64_t ts, const char *payload)
-{
-	struct phone_action kept = {.action = action_of(ts, payload)};
-
-	phone_action_digest(&kept);
-	ck_assert_int_eq(phone_store_begin(store), STATUS_OK);
-	ck_assert_int_eq(phone_store_confirm(store, &kept), STATUS_OK);
-	ck_assert_int_eq(phone_store_commit(store), STATUS_OK);
-}
-
-/* The queue or the log as text: "payload@ts " each, "!" behind what was confirmed once. */
-struct shown {
-	char text[1000];
-	size_t size;
-	int64_t place;
-	uint64_t ts;
-};
-
-static void
-show(struct shown *shown, const struct phone_action *kept, const char *mark)
-{
-	shown->size +=
-		(size_t)snprintf(shown->text + shown->size, sizeof(shown->text) - shown->size,
-				 "%.*s@%u%s ", (int)kept->action.payload.size,
-				 kept->action.payload.data, (unsigned)kept->action.ts, mark);
-	shown->ts = kept->action.ts;
-}
-
-static bool
-show_queued(void *cookie, const struct queued *queued)
-{
-	show(cookie, &queued->kept, queued->confirmed_once ? "!" : "");
-	((struct shown *)cookie)->place = queued->place;
-	return true;
-}
-
-static bool
-show_logged(void *cookie, const struct logged *logged)
-{
-	show(cookie, &logged->kept, "");
-	return true;
-}
-
-static struct shown
-queue(void)
-{
-	struct shown shown = {.size = 0};
-
-	ck_assert_int_eq(phone_store_queue(store, show_queued, &shown), STATUS_OK);
-	return shown;
-}
-
-static struct shown
-confirmed(void)
-{
-	struct shown shown = {.size = 0};
-
-	ck_assert_int_eq(phone_store_confirmed(store, 0, show_logged, &shown), STATUS_OK);
-	return shown;
-}
+#include "support/phone_fixture.h"
 
 static uint64_t
 count_set_aside(void)
@@ -227,28 +108,6 @@ START_TEST(the_links_are_the_chain)
 }
 END_TEST
 
-START_TEST(stamps_rise_and_avoid_what_is_taken)
-{
-	uint64_t now = clock_wall_msec();
-	uint64_t first;
-	uint64_t ahead = now + 100000;
-	uint64_t far = now + 10000000;
-
-	enqueue(0, "a");
-	first = queue().ts;
-	ck_assert_uint_ge(first, now);
-	enqueue(0, "b");
-	ck_assert_uint_gt(queue().ts, first);
-	confirm(ahead, "c");
-	enqueue(0, "d");
-	ck_assert_uint_eq(queue().ts, ahead + 1);
-	confirm(far, "e");
-	enqueue(0, "f");
-	ck_assert_uint_lt(queue().ts, ahead);
-	ck_assert_uint_gt(queue().ts, first);
-}
-END_TEST
-
 START_TEST(rolling_back_puts_the_log_in_front_of_the_queue)
 {
 	struct position ancestor;
@@ -293,55 +152,6 @@ START_TEST(a_redacted_action_cannot_be_given_back)
 }
 END_TEST
 
-START_TEST(a_stamp_that_is_taken_steps_over_what_the_log_has)
-{
-	struct queued queued = {.kept.action = action_of(5, "mine")};
-
-	confirm(5, "x");
-	confirm(6, "y");
-	confirm(8, "z");
-	enqueue(5, "mine");
-	queued.place = queue().place;
-	ck_assert_int_eq(phone_store_begin(store), STATUS_OK);
-	ck_assert_int_eq(phone_store_step_stamp(store, &queued), STATUS_OK);
-	ck_assert_int_eq(phone_store_commit(store), STATUS_OK);
-	ck_assert_str_eq(queue().text, "mine@7 ");
-}
-END_TEST
-
-START_TEST(only_what_was_never_confirmed_steps_over_the_queue)
-{
-	struct queued queued = {.kept.action = action_of(5, "mine")};
-
-	enqueue(6, "other");
-	enqueue(5, "mine");
-	queued.place = queue().place;
-	ck_assert_int_eq(phone_store_begin(store), STATUS_OK);
-	ck_assert_int_eq(phone_store_step_stamp(store, &queued), STATUS_OK);
-	ck_assert_int_eq(phone_store_commit(store), STATUS_OK);
-	ck_assert_str_eq(queue().text, "other@6 mine@7 ");
-	queued.confirmed_once = true;
-	ck_assert_int_eq(phone_store_begin(store), STATUS_OK);
-	ck_assert_int_eq(phone_store_step_stamp(store, &queued), STATUS_OK);
-	ck_assert_int_eq(phone_store_commit(store), STATUS_OK);
-	ck_assert_str_eq(queue().text, "other@6 mine@6 ");
-}
-END_TEST
-
-START_TEST(a_stamp_stops_at_the_same_action)
-{
-	struct queued queued = {.kept.action = action_of(5, "mine")};
-
-	confirm(6, "mine");
-	enqueue(5, "mine");
-	queued.place = queue().place;
-	ck_assert_int_eq(phone_store_begin(store), STATUS_OK);
-	ck_assert_int_eq(phone_store_step_stamp(store, &queued), STATUS_OK);
-	ck_assert_int_eq(phone_store_commit(store), STATUS_OK);
-	ck_assert_str_eq(queue().text, "mine@6 ");
-}
-END_TEST
-
 START_TEST(what_is_set_aside_leaves_the_queue_and_is_kept)
 {
 	enqueue(5, "a");
@@ -352,6 +162,79 @@ START_TEST(what_is_set_aside_leaves_the_queue_and_is_kept)
 	reopen();
 	ck_assert_str_eq(queue().text, "a@5 ");
 	ck_assert_uint_eq(count_set_aside(), 1);
+}
+END_TEST
+
+static void
+damage(const char *sql)
+{
+	sqlite3 *db = NULL;
+
+	phone_store_close(store);
+	store = NULL;
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	reopen();
+}
+
+START_TEST(a_rotten_link_or_digest_costs_no_action)
+{
+	struct position start = {.seq = 0};
+	uint64_t set_aside = 0;
+
+	for (uint64_t ts = 1; ts <= 5; ts++)
+		confirm(ts, "x");
+	damage("UPDATE confirmed SET link = zeroblob(32) WHERE seq = 2;"
+	       "UPDATE confirmed SET digest = zeroblob(32) WHERE seq = 4;"
+	       "UPDATE confirmed SET payload = x'79' WHERE seq = 5;");
+	ck_assert_int_eq(phone_store_link(store, 0, &start.link), STATUS_OK);
+	ck_assert_int_eq(phone_store_begin(store), STATUS_OK);
+	ck_assert_int_eq(phone_store_roll_back(store, &start, &set_aside), STATUS_OK);
+	ck_assert_int_eq(phone_store_commit(store), STATUS_OK);
+	ck_assert_str_eq(queue().text, "x@1! x@2! x@3! x@4! ");
+	ck_assert_uint_eq(set_aside, 1);
+}
+END_TEST
+
+START_TEST(a_database_of_another_program_is_left_as_it_is)
+{
+	struct phone_store *other = NULL;
+	char other_path[80];
+	char before[20];
+	char after[20];
+	sqlite3 *db = NULL;
+	FILE *file;
+
+	snprintf(other_path, sizeof(other_path), "%s-foreign", path);
+	ck_assert_int_eq(sqlite3_open(other_path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, "CREATE TABLE t (a)", NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	file = fopen(other_path, "rb");
+	ck_assert_uint_eq(fread(before, 1, sizeof(before), file), sizeof(before));
+	fclose(file);
+	ck_assert_int_ne(phone_store_open(other_path, "log", NULL, &other), STATUS_OK);
+	file = fopen(other_path, "rb");
+	ck_assert_uint_eq(fread(after, 1, sizeof(after), file), sizeof(after));
+	fclose(file);
+	/* Bytes 18 and 19 of an SQLite file are its journal mode. */
+	ck_assert_mem_eq(before, after, sizeof(before));
+	unlink(other_path);
+	snprintf(other_path, sizeof(other_path), "%s-foreign-lock", path);
+	unlink(other_path);
+}
+END_TEST
+
+START_TEST(a_link_to_the_file_has_its_lock)
+{
+	struct phone_store *other = NULL;
+	char other_path[80];
+
+	snprintf(other_path, sizeof(other_path), "%s-link", path);
+	ck_assert_int_eq(symlink("state", other_path), 0);
+	ck_assert_int_eq(phone_store_open(other_path, "log", NULL, &other),
+			 STATUS_STORAGE_UNAVAILABLE);
+	unlink(other_path);
 }
 END_TEST
 
@@ -385,13 +268,12 @@ main(void)
 	tcase_add_test(cases, another_log_or_device_is_refused);
 	tcase_add_test(cases, confirming_takes_the_same_action_out_of_the_queue);
 	tcase_add_test(cases, the_links_are_the_chain);
-	tcase_add_test(cases, stamps_rise_and_avoid_what_is_taken);
 	tcase_add_test(cases, rolling_back_puts_the_log_in_front_of_the_queue);
 	tcase_add_test(cases, a_redacted_action_cannot_be_given_back);
-	tcase_add_test(cases, a_stamp_that_is_taken_steps_over_what_the_log_has);
-	tcase_add_test(cases, only_what_was_never_confirmed_steps_over_the_queue);
-	tcase_add_test(cases, a_stamp_stops_at_the_same_action);
 	tcase_add_test(cases, what_is_set_aside_leaves_the_queue_and_is_kept);
+	tcase_add_test(cases, a_rotten_link_or_digest_costs_no_action);
+	tcase_add_test(cases, a_database_of_another_program_is_left_as_it_is);
+	tcase_add_test(cases, a_link_to_the_file_has_its_lock);
 	tcase_add_test(cases, a_new_state_has_a_random_device);
 	suite_add_tcase(suite, cases);
 	runner = srunner_create(suite);
