@@ -1,9 +1,11 @@
 /*
  * edgereplayd: start, signals, drain, stop. The only place that knows every room.
  *
- *     phone ──▶ http/listener ─▶ http/request ─▶ api (route, wire, chain/batch) ─▶ store ─▶
- * store/shard │ gather phone ◀── http/request ◀── api (verdict → JSON) ◀── done() ◀── COMMIT ◀──
- * store/sqlite ◀┤ chain/settle │ write
+ *     phone ─▶ http/listener ─▶ http/request ─▶ api (route, wire, chain/batch) ─▶ store/shard
+ *                                                                                   │ gather
+ *                                                                                   │ chain/settle
+ *                                                                                   │ write
+ *     phone ◀─ http/request ◀─ api (verdict → JSON) ◀─ done(job) ◀─ COMMIT ◀─ store/sqlite
  *
  * Data flows one way. The ways back up are function pointers handed down here: what a request means
  * (struct app, to the listener) and who waits for a log (api_committed, to the store).
@@ -117,13 +119,15 @@ fail(const char *event, const char *problem)
 static bool
 exposure_is_allowed(const struct config *config, int inherited_fd)
 {
-	if (config->auth.mode != AUTH_NONE || config->auth.allow_insecure || inherited_fd != -1 ||
-	    listener_address_is_local(config->server.listen))
+	if (config->auth.mode != AUTH_NONE || config->auth.allow_insecure ||
+	    (inherited_fd == -1 ? listener_address_is_local(config->server.listen)
+				: listener_socket_is_local(inherited_fd)))
 		return true;
 	return fail(
 		"cannot start",
 		"auth.mode=none serves everybody who reaches the address: listen on loopback or a "
-		"unix socket (server.listen), or set auth.allow_insecure=true");
+		"unix socket (server.listen, or the socket that is passed in), or set "
+		"auth.allow_insecure=true");
 }
 
 /* Descriptors must suffice for every connection that is let in: running out of them is not

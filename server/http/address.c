@@ -279,6 +279,17 @@ is_loopback(const struct sockaddr *name)
 }
 
 bool
+listener_socket_is_local(int fd)
+{
+	struct sockaddr_storage name;
+	socklen_t size = sizeof(name);
+	memset(&name, 0, sizeof(name));
+	if (getsockname(fd, (struct sockaddr *)&name, &size) == -1)
+		return false;
+	return name.ss_family == AF_UNIX || is_loopback((const struct sockaddr *)&name);
+}
+
+bool
 listener_address_is_local(const char *text)
 {
 	char host[ADDRESS_TEXT_SIZE];

@@ -65,12 +65,15 @@ reserve_capacity(struct body *body, size_t capacity)
 }
 
 /* Room for at least one byte more. Doubles; when the budget has no room for that, takes what it
- * needs. */
+ * needs, but no less than a step: growing byte by byte may copy the whole body for each. */
 static enum status
 grow(struct body *body, size_t needed)
 {
-	if (needed > body->size_max - body->size)
+	const size_t room = body->size_max - body->size;
+	if (needed > room)
 		return STATUS_BODY_TOO_LARGE;
+	if (needed < BODY_SMALL_SIZE)
+		needed = room < BODY_SMALL_SIZE ? room : BODY_SMALL_SIZE;
 	needed += body->size;
 	size_t wanted = body->capacity > body->size_max / 2 ? body->size_max : 2 * body->capacity;
 	if (wanted < BODY_SMALL_SIZE)

@@ -1,9 +1,9 @@
 /*
  * headers: what this room itself must know of a request's headers, and the checks that keep two
  * parsers in a row from seeing two different requests (RFC 9112, section 11.2). libmicrohttpd makes
- * none of them. One thing cannot be seen from here: it takes a header line that begins with its
- * colon for the end of the headers. The proxies that are common before this daemon refuse or drop
- * such a line.
+ * none of them. Two things cannot be seen from here: it takes a header line that begins with its
+ * colon for the end of the headers, and a NUL byte for the end of the value or target that it is
+ * in. The proxies that are common before this daemon refuse or drop such lines.
  *
  * Private to this room. The texts live as long as the request.
  */

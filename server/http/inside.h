@@ -110,7 +110,8 @@ struct listener {
 	unsigned connections_max;
 	size_t header_bytes;
 	size_t drain_bytes;
-	size_t arena_bytes;
+	size_t arena_bytes; /* the app's part of a request's arena … */
+	size_t own_bytes;   /* … and this room's: a copy of the target */
 	struct body_budget body_budget;
 
 	atomic_bool draining; /* answers close their connections */

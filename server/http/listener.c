@@ -37,7 +37,9 @@ on_message(void *cookie, const char *format, va_list arguments)
 	enum log_level level = LOG_DEBUG;
 	char message[MESSAGE_SIZE];
 	(void)cookie;
-	for (size_t i = 0; i < sizeof(serious) / sizeof(serious[0]); i++) {
+	/* "Failed to send …": the client left before its answer was out. */
+	const bool client_left = strstr(format, "Failed to send") != NULL;
+	for (size_t i = 0; !client_left && i < sizeof(serious) / sizeof(serious[0]); i++) {
 		if (strstr(format, serious[i]) != NULL)
 			level = LOG_WARN;
 	}
@@ -106,6 +108,8 @@ init(struct listener *listener, const struct listener_options *options, const st
 	listener->header_bytes = options->header_bytes;
 	listener->drain_bytes = options->drain_bytes;
 	listener->arena_bytes = options->arena_bytes;
+	/* No target is longer than a connection's memory. */
+	listener->own_bytes = 2 * options->header_bytes;
 	listener->body_budget.max = options->body_memory;
 	ssize_t got = getrandom(listener->id_prefix, sizeof(listener->id_prefix), 0);
 	if (got != (ssize_t)sizeof(listener->id_prefix))

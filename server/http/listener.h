@@ -49,7 +49,8 @@ struct listener_options {
 				as working memory */
 	size_t body_memory;  /* request bodies over all connections; beyond it BACKPRESSURE */
 	size_t drain_bytes;  /* how much of a refused body is read so that the answer arrives */
-	size_t arena_bytes;  /* most memory one request may allocate beside its body */
+	size_t arena_bytes;  /* most memory one request may allocate beside its body and target,
+				unless it says request_expect_memory() */
 };
 
 /* Starts serving. On failure (always INTERNAL) *problem says why (base/problem). A socket file that
@@ -64,6 +65,9 @@ const char *listener_address(const struct listener *);
 /* Whether the options name an address that only this machine reaches (loopback or a unix socket).
  */
 bool listener_address_is_local(const char *address);
+
+/* The same of a socket that was passed in. */
+bool listener_socket_is_local(int fd);
 
 /* File descriptors that it will need at most; for the check against RLIMIT_NOFILE. Above that limit
  * libmicrohttpd spins on accept(): do not start. */

@@ -1,6 +1,8 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #include "base/check.h"
 #include "http/inside.h"
@@ -32,11 +34,51 @@ request_id(const struct request *request)
 	return request->id;
 }
 
-struct text
-request_header(const struct request *request, const char *name)
+/* A header's values on their way into one. */
+struct joining {
+	const char *name;
+	struct text first;
+	size_t count;
+	size_t size; /* of the whole */
+	char *out;   /* NULL: only counting */
+};
+
+static enum MHD_Result
+join(void *cookie, enum MHD_ValueKind kind, const char *name, const char *value)
 {
-	const char *value = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
-	return value == NULL ? (struct text){NULL, 0} : text_of(value);
+	struct joining *joining = cookie;
+	(void)kind;
+	if (name == NULL || strcasecmp(name, joining->name) != 0)
+		return MHD_YES;
+	struct text text = text_of(value == NULL ? "" : value);
+	if (joining->out != NULL) {
+		if (joining->count > 0)
+			joining->out[joining->size++] = ',';
+		memcpy(joining->out + joining->size, text.data, text.size);
+		joining->size += text.size;
+	} else {
+		if (joining->count == 0)
+			joining->first = text;
+		joining->size += text.size + (joining->count > 0 ? 1 : 0);
+	}
+	joining->count++;
+	return MHD_YES;
+}
+
+struct text
+request_header(struct request *request, const char *name)
+{
+	struct joining joining = {.name = name};
+	(void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, join, &joining);
+	if (joining.count < 2)
+		return joining.first;
+	joining.out = arena_alloc(&request->arena, joining.size);
+	if (joining.out == NULL)
+		return joining.first;
+	joining.count = 0;
+	joining.size = 0;
+	(void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, join, &joining);
+	return (struct text){joining.out, joining.size};
 }
 
 char *
@@ -80,6 +122,15 @@ request_expect_body(struct request *request, size_t size_max)
 }
 
 void
+request_expect_memory(struct request *request, size_t size_max)
+{
+	CHECK(request->phase == PHASE_HEADERS);
+	size_max += request->listener->own_bytes;
+	if (request->arena.used_max < size_max)
+		request->arena.used_max = size_max;
+}
+
+void
 request_park(struct request *request)
 {
 	CHECK(request->phase == PHASE_SERVE && !request->suspended && !request->reply.ready);
@@ -120,7 +171,7 @@ request_new(struct listener *listener)
 	if (request == NULL)
 		return NULL;
 	request->listener = listener;
-	arena_init(&request->arena, listener->arena_bytes);
+	arena_init(&request->arena, listener->own_bytes + listener->arena_bytes);
 	body_init(&request->body);
 	return request;
 }
@@ -140,6 +191,7 @@ request_recycle(struct request *request)
 	body_release(&request->body);
 	reply_release(request);
 	arena_reset(&request->arena);
+	request->arena.used_max = listener->own_bytes + listener->arena_bytes;
 	request->connection = NULL;
 	request->phase = PHASE_HEADERS;
 	request->begun = false;

@@ -65,8 +65,9 @@ request_path(const struct request *); /* raw, still percent-encoded, without the
 struct text request_query(const struct request *); /* raw, without '?'; empty if there is none */
 struct text request_id(const struct request *);	   /* X-Request-Id if sane, else made */
 
-/* The header's value, or data == NULL. When the header is repeated, the first. */
-struct text request_header(const struct request *, const char *name);
+/* The header's value, or data == NULL. When the header is repeated, all values in a list (RFC 9110,
+ * section 5.3), or the first if the arena is used up. */
+struct text request_header(struct request *, const char *name);
 
 /* The whole body after decoding (Content-Encoding: gzip); writable: it may be decoded further in
  * place. NULL-terminated beyond its size. Only from serve on. */
@@ -85,6 +86,10 @@ void *request_state(const struct request *);
 
 /* Only in begin. size_max bounds the body after decoding. */
 void request_expect_body(struct request *, size_t size_max);
+
+/* Only in begin. size_max bounds what the app may take from the arena, where that is more than the
+ * listener's arena_bytes: limits may have been raised since the listener started. */
+void request_expect_memory(struct request *, size_t size_max);
 
 /* Suspends the request; the handler that called must return at once after handing it to whoever
  * resumes it. */

@@ -9,9 +9,10 @@
 /* The buffer that libmicrohttpd keeps for clients of HTTP/1.0; others use the connection's. */
 #define BLOCK_SIZE ((size_t)64 * 1024)
 
-/* The hard bound of one piece; what pull aims at is far below. Memory above KEPT_SIZE is not kept
- * for the next piece. */
-#define PIECE_SIZE_MAX ((size_t)16 * 1024 * 1024)
+/* The hard bound of one piece; what pull aims at is far below, but one line may hold the largest
+ * payload that any configuration allows, 16 MiB, with every byte escaped to six. Memory above
+ * KEPT_SIZE is not kept for the next piece. */
+#define PIECE_SIZE_MAX ((size_t)100 * 1024 * 1024)
 #define KEPT_SIZE ((size_t)256 * 1024)
 
 /* A pull that goes on adding nothing is a bug of the app; it must not hold the thread for ever. */

@@ -7,6 +7,9 @@
  *     GET  /target              path LF query             GET  /none        204
  *     GET  /early  POST /early  404 from begin            GET  /unchanged   304 with an ETag
  *     POST /hold                parked until harness_let_go()
+ *     GET  /line?N              a stream of one line of N bytes
+ *     GET  /room?N              expects N bytes of memory and takes them
+ *     GET  /accept              the header Accept
  *
  * What the room refuses is answered with the code's name as the body.
  */
@@ -110,6 +113,26 @@ app_pull(void *cookie, struct request *request, struct buffer *out)
 	return visit->left > 0;
 }
 
+static inline bool
+app_pull_line(void *cookie, struct request *request, struct buffer *out)
+{
+	size_t size = (size_t)query_number(request);
+	char *place = buffer_reserve(out, size);
+	(void)cookie;
+	if (place != NULL) {
+		memset(place, 'x', size);
+		out->size += size;
+	}
+	return false;
+}
+
+static inline void
+app_take_room(struct request *request)
+{
+	bool taken = arena_alloc(request_arena(request), (size_t)query_number(request)) != NULL;
+	answer_text(request, taken ? 200 : 500, "text/plain", taken ? TEXT("room") : TEXT("none"));
+}
+
 static inline void
 app_echo(struct request *request)
 {
@@ -154,6 +177,8 @@ app_begin(void *cookie, struct request *request)
 	atomic_fetch_add(&harness.begun, 1);
 	if (path_is(request, "/early"))
 		answer_text(request, 404, NULL, TEXT("early"));
+	else if (path_is(request, "/room"))
+		request_expect_memory(request, (size_t)query_number(request));
 	else if (path_is(request, "/small"))
 		request_expect_body(request, ECHO_LIMIT_SMALL);
 	else if (path_is(request, "/echo") || path_is(request, "/park") ||
@@ -189,6 +214,12 @@ app_serve(void *cookie, struct request *request)
 		app_big(request);
 	} else if (path_is(request, "/stream")) {
 		request_stream(request, 200, "application/x-ndjson", app_pull);
+	} else if (path_is(request, "/line")) {
+		request_stream(request, 200, "application/x-ndjson", app_pull_line);
+	} else if (path_is(request, "/room")) {
+		app_take_room(request);
+	} else if (path_is(request, "/accept")) {
+		answer_text(request, 200, "text/plain", request_header(request, "Accept"));
 	} else if (path_is(request, "/none")) {
 		request_answer(request, 204, NULL, NULL);
 	} else if (path_is(request, "/unchanged")) {

@@ -20,7 +20,7 @@ static _Atomic uint64_t wall_msec;
 
 /* Takes the place of the library's: libbase.a reads its clocks here. */
 int
-clock_gettime(clockid_t clock, struct timespec *time)
+clock_gettime(clockid_t clock, struct timespec *time) // NOLINT(readability-inconsistent-*)
 {
 	if (clock == CLOCK_REALTIME && atomic_load(&wall_is_set)) {
 		uint64_t msec = atomic_load(&wall_msec);

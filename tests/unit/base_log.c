@@ -20,7 +20,7 @@ static _Atomic uint64_t clock_msec = 1790000000123;
 
 /* Takes the place of the library's: libbase.a reads its clocks here. */
 int
-clock_gettime(clockid_t clock, struct timespec *time)
+clock_gettime(clockid_t clock, struct timespec *time) // NOLINT(readability-inconsistent-*)
 {
 	uint64_t msec = atomic_load(&clock_msec);
 	(void)clock;

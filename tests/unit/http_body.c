@@ -1,3 +1,4 @@
+#include "http/body.h"
 #include "support/http_harness.h"
 
 static void
@@ -343,6 +344,36 @@ START_TEST(beyond_the_memory_for_bodies_new_ones_are_refused_and_accepted_ones_g
 }
 END_TEST
 
+/* Growing by what is needed at the moment would mean a realloc a byte. */
+START_TEST(a_body_grows_in_steps_when_the_memory_is_nearly_used_up)
+{
+	struct body_budget budget = {.max = (size_t)100 * 1024};
+	struct buffer plain = make_bytes((size_t)80 * 1024);
+	struct buffer packed;
+	struct body body;
+	size_t steps = 0, before = 0;
+	buffer_init(&packed, 2 * plain.size);
+	gzip_into(&packed, plain.data, plain.size);
+	budget.used = budget.max - BODY_INFLATE_SIZE - (size_t)50 * 1024;
+	body_init(&body);
+	ck_assert_int_eq(body_begin(&body, &budget, 4 * plain.size, TEXT("gzip"), packed.size),
+			 STATUS_OK);
+	enum status status = STATUS_OK;
+	for (size_t i = 0; i < packed.size && status == STATUS_OK; i++) {
+		status = body_write(&body, packed.data + i, 1);
+		steps += body.reserved != before;
+		before = body.reserved;
+	}
+	ck_assert_int_eq(status, STATUS_BACKPRESSURE);
+	ck_assert_uint_gt(body.size, (size_t)45 * 1024);
+	ck_assert_uint_lt(steps, 20);
+	body_release(&body);
+	ck_assert_uint_eq(budget.used, budget.max - BODY_INFLATE_SIZE - (size_t)50 * 1024);
+	buffer_release(&packed);
+	buffer_release(&plain);
+}
+END_TEST
+
 START_TEST(the_memory_of_clients_that_leave_half_way_is_given_back)
 {
 	size_t fits = harness_options().body_memory / BODY_LIMIT;
@@ -385,6 +416,7 @@ main(void)
 	tcase_add_test(tests, expect_100_continue_is_answered_before_the_body_either_way);
 	tcase_add_test(tests,
 		       beyond_the_memory_for_bodies_new_ones_are_refused_and_accepted_ones_go_on);
+	tcase_add_test(tests, a_body_grows_in_steps_when_the_memory_is_nearly_used_up);
 	tcase_add_test(tests, the_memory_of_clients_that_leave_half_way_is_given_back);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

@@ -245,6 +245,28 @@ START_TEST(local_addresses_are_told_from_others)
 }
 END_TEST
 
+START_TEST(local_sockets_are_told_from_others)
+{
+	static const struct {
+		in_addr_t address;
+		bool local;
+	} cases[] = {{INADDR_LOOPBACK, true}, {INADDR_LOOPBACK + 4, true}, {INADDR_ANY, false}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct sockaddr_in name = {.sin_family = AF_INET};
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		name.sin_addr.s_addr = htonl(cases[i].address);
+		ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+		ck_assert_int_eq(listen(fd, 1), 0);
+		ck_assert_int_eq(listener_socket_is_local(fd), cases[i].local);
+		close(fd);
+	}
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	ck_assert(listener_socket_is_local(fd));
+	close(fd);
+	ck_assert(!listener_socket_is_local(fd));
+}
+END_TEST
+
 START_TEST(an_inherited_socket_is_served_and_stays_open)
 {
 	struct listener_options options = harness_options();
@@ -327,6 +349,7 @@ main(void)
 	tcase_add_test(tests, another_socket_at_our_path_is_left_alone);
 	tcase_add_test(tests, addresses_that_are_none_do_not_start);
 	tcase_add_test(tests, local_addresses_are_told_from_others);
+	tcase_add_test(tests, local_sockets_are_told_from_others);
 	tcase_add_test(tests, an_inherited_socket_is_served_and_stays_open);
 	tcase_add_test(tests, ipv6_is_served_where_the_machine_has_it);
 	tcase_add_test(tests, a_connection_that_is_idle_too_long_is_closed);

@@ -273,6 +273,60 @@ START_TEST(headers_within_the_limit_are_served_and_beyond_it_refused)
 }
 END_TEST
 
+START_TEST(a_header_that_is_repeated_is_one_list)
+{
+	static const struct {
+		const char *headers;
+		const char *value;
+	} cases[] = {{"", ""},
+		     {"Accept: a\r\n", "a"},
+		     {"Accept: a\r\naccept: b;q=1\r\nX: y\r\nACCEPT: c\r\n", "a,b;q=1,c"},
+		     {"Accept:\r\nAccept: a, b\r\n", ",a, b"}};
+	int fd = dial();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		send_format(fd, "GET /accept HTTP/1.1\r\nHost: a\r\n%s\r\n", cases[i].headers);
+		expect_answer(fd, 200, cases[i].value);
+	}
+	close(fd);
+}
+END_TEST
+
+/* One request may expect more than the listener's arena_bytes; the next on this memory may not. */
+START_TEST(a_request_may_take_the_memory_that_it_expects)
+{
+	const size_t memory = harness_options().arena_bytes;
+	int fd = dial();
+	for (unsigned i = 0; i < 3; i++) {
+		send_format(fd, "GET /room?%zu HTTP/1.1\r\nHost: a\r\n\r\n", memory / 2);
+		expect_answer(fd, 200, "room");
+		send_format(fd, "GET /room?%zu HTTP/1.1\r\nHost: a\r\n\r\n", 20 * memory);
+		expect_answer(fd, 200, "room");
+	}
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_target_of_any_size_that_the_headers_may_have_is_served)
+{
+	struct listener_options options = harness_options();
+	struct buffer out;
+	harness_stop();
+	options.header_bytes = (size_t)256 * 1024;
+	options.arena_bytes = (size_t)16 * 1024;
+	harness_start(&options);
+	buffer_init(&out, options.header_bytes);
+	buffer_append_text(&out, TEXT("GET /hello?"));
+	while (out.size < (size_t)200 * 1024)
+		buffer_printf(&out, "%0800d", 0);
+	buffer_append_text(&out, TEXT(" HTTP/1.1\r\nHost: a\r\n\r\n"));
+	int fd = dial();
+	ck_assert(send_bytes(fd, out.data, out.size));
+	expect_answer(fd, 200, "hello");
+	close(fd);
+	buffer_release(&out);
+}
+END_TEST
+
 static struct answer
 get_big(int fd, const char *accept_encoding, unsigned size)
 {
@@ -352,6 +406,9 @@ main(void)
 	tcase_add_test(tests,
 		       requests_that_cannot_be_read_are_refused_and_the_connection_is_closed);
 	tcase_add_test(tests, headers_within_the_limit_are_served_and_beyond_it_refused);
+	tcase_add_test(tests, a_header_that_is_repeated_is_one_list);
+	tcase_add_test(tests, a_request_may_take_the_memory_that_it_expects);
+	tcase_add_test(tests, a_target_of_any_size_that_the_headers_may_have_is_served);
 	tcase_add_test(tests, answers_are_gzipped_for_who_accepts_it_and_only_then);
 	tcase_add_test(tests, a_client_of_http_1_0_is_served_and_its_connection_closed);
 	suite_add_tcase(suite, tests);

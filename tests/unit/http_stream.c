@@ -104,6 +104,21 @@ START_TEST(fifty_megabytes_to_a_slow_reader_take_bounded_memory)
 }
 END_TEST
 
+/* A payload of 16 MiB, the most that can be configured, of which every byte is escaped to six. */
+START_TEST(the_largest_line_that_a_log_can_have_is_streamed)
+{
+	static char part[1 << 20];
+	const size_t size = (size_t)6 * 16 * 1024 * 1024 + 4096;
+	size_t got = 0, last;
+	int fd = dial();
+	send_format(fd, "GET /line?%zu HTTP/1.0\r\n\r\n", size);
+	while ((last = receive(fd, part, sizeof(part))) > 0)
+		got += last;
+	ck_assert_uint_gt(got, size);
+	close(fd);
+}
+END_TEST
+
 START_TEST(a_client_that_leaves_in_mid_stream_ends_its_request_once)
 {
 	for (unsigned i = 0; i < 50; i++) {
@@ -123,6 +138,34 @@ START_TEST(a_client_that_leaves_in_mid_stream_ends_its_request_once)
 }
 END_TEST
 
+/* Everybody could fill the log otherwise. */
+START_TEST(a_client_that_leaves_in_mid_stream_is_no_warning)
+{
+	char text[4096];
+	FILE *lines = tmpfile();
+	int saved = dup(STDERR_FILENO);
+	const struct linger reset = {.l_onoff = 1};
+	ck_assert_ptr_nonnull(lines);
+	ck_assert_int_ne(dup2(fileno(lines), STDERR_FILENO), -1);
+	log_configure(LOG_INFO, LOG_LOGFMT);
+	for (unsigned i = 0; i < 20; i++) {
+		int fd = dial();
+		send_format(fd, "GET /stream?%zu HTTP/1.1\r\nHost: a\r\n\r\n", STREAM_SIZE);
+		ck_assert_uint_gt(receive(fd, text, sizeof(text)), 0);
+		ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+		close(fd);
+	}
+	wait_until(atomic_load(&harness.ended) == 20);
+	log_configure(LOG_ERROR, LOG_LOGFMT);
+	ck_assert_int_ne(dup2(saved, STDERR_FILENO), -1);
+	rewind(lines);
+	text[fread(text, 1, sizeof(text) - 1, lines)] = '\0';
+	ck_assert_str_eq(text, "");
+	(void)fclose(lines);
+	close(saved);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -134,7 +177,9 @@ main(void)
 	tcase_add_test(tests, a_gzipped_stream_decodes_to_the_same_bytes);
 	tcase_add_test(tests, a_client_of_http_1_0_gets_the_stream_until_the_close);
 	tcase_add_test(tests, fifty_megabytes_to_a_slow_reader_take_bounded_memory);
+	tcase_add_test(tests, the_largest_line_that_a_log_can_have_is_streamed);
 	tcase_add_test(tests, a_client_that_leaves_in_mid_stream_ends_its_request_once);
+	tcase_add_test(tests, a_client_that_leaves_in_mid_stream_is_no_warning);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
