@@ -2,15 +2,16 @@
 #
 #   make run      install what is missing, build, serve on 127.0.0.1:8080 with data in ./data
 #   make check    install what is missing, build, run all tests
+#   make unit     the unit tests alone; make e2e: the end-to-end stories alone
 #   make demo     two phones edit offline, conflict, retry and converge; cleans up after itself
 #   make asan     the whole test suite under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan     the whole test suite under ThreadSanitizer
 #   make lint     clang-format, clang-tidy, cppcheck, the house rules
 #   make fmt      format the sources
-#   make install  PREFIX=/usr/local, DESTDIR=
+#   make install  build, and install both programs into PREFIX (/usr/local), below DESTDIR
 #   make clean    remove build/
 #
-# Variables: BUILD (folder of the variant), JOBS, CC, CFLAGS, SANITIZE.
+# Variables: V=1 (show the commands), BUILD (folder of the variant), JOBS (linters at a time), CC, CFLAGS, LDFLAGS.
 
 .DEFAULT_GOAL := all
 SHELL := /bin/bash
@@ -21,8 +22,8 @@ VERSION := 0.1.0
 
 PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libsqlite3-dev libsodium-dev libjansson-dev libinih-dev \
 	zlib1g-dev libcurl4-openssl-dev libsystemd-dev uthash-dev
-PACKAGES_TEST := check python3 sqlite3
-PACKAGES_LINT := clang-format clang-tidy cppcheck python3
+PACKAGES_TEST := check python3
+PACKAGES_LINT := clang-format clang-tidy cppcheck
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 OPTIMISE ?= -O2 -g
@@ -83,8 +84,9 @@ e2e: deps-test
 	@$(MAKE) --no-print-directory $(BINARIES)
 	@tests/run $(BUILD) $(E2E_TESTS)
 
-demo: $(BINARIES) deps-test
-	/usr/bin/python3 tests/demo.py $(BUILD)
+demo: deps-test
+	@$(MAKE) --no-print-directory $(BINARIES)
+	@/usr/bin/python3 tests/demo.py $(BUILD)
 
 asan:
 	$(MAKE) check BUILD=build/asan OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= \
@@ -120,15 +122,25 @@ deps-test:
 deps-lint:
 	@tests/lint/packages $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_LINT)
 
+# A line a step; V=1 shows the commands instead.
+ifeq ($(V),1)
+say = @:
+.SHELLFLAGS := -xc
+else
+say = @printf '%-5s %s\n' $(1) $(2)
+endif
+
 # --- building --------------------------------------------------------------------------------------
 
 $(BUILD)/server/%.o: server/%.c Makefile | deps
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/%.o: tests/unit/%.c Makefile | deps
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	@$(CC) $(CPPFLAGS) -Itests $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # schema/*.sql as C strings: schema/shard-001.sql becomes schema_shard_001.
 $(BUILD)/schema.c: $(sort $(wildcard schema/*.sql)) Makefile
@@ -141,27 +153,30 @@ $(BUILD)/schema.c: $(sort $(wildcard schema/*.sql)) Makefile
 	done > $@
 
 $(BUILD)/schema.o: $(BUILD)/schema.c | deps
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Wno-overlength-strings -c -o $@ $<
+	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Wno-overlength-strings -c -o $@ $<
 
 define archive_rule
 $(BUILD)/lib$(1).a: $(call objects,$(1)) $(if $(filter store,$(1)),$(BUILD)/schema.o)
 	@rm -f $$@
-	ar rcs $$@ $$^
+	@ar rcs $$@ $$^
 endef
 $(foreach layer,$(LAYERS),$(eval $(call archive_rule,$(layer))))
 
 $(BUILD)/edgereplayd: $(BUILD)/server/main.o $(BUILD)/server/config.o $(call archives,api)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_api) -lsystemd
+	$(call say,LINK,$@)
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_api) -lsystemd
 
 $(BUILD)/edgereplay: $(call archives,cli)
-	$(CC) $(ALL_LDFLAGS) -o $@ -Wl,--whole-archive $(BUILD)/libcli.a -Wl,--no-whole-archive \
+	$(call say,LINK,$@)
+	@$(CC) $(ALL_LDFLAGS) -o $@ -Wl,--whole-archive $(BUILD)/libcli.a -Wl,--no-whole-archive \
 		$(filter-out $(BUILD)/libcli.a,$^) $(LIBS_cli)
 
 # A test sees what its room sees: tests/unit/chain_settle.c links chain and base.
 define test_rule
 $(BUILD)/tests/$(1): $(BUILD)/tests/$(1).o $(if $(filter config%,$(1)),$(BUILD)/server/config.o) \
 		$(call archives,$(firstword $(subst _, ,$(1))))
-	$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS_$(firstword $(subst _, ,$(1)))) -lcheck -lsubunit -ljansson -lrt -lm
+	$$(call say,LINK,$$@)
+	@$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS_$(firstword $(subst _, ,$(1)))) -lcheck -lsubunit -ljansson -lrt -lm
 endef
 $(foreach test,$(notdir $(UNIT_TESTS)),$(eval $(call test_rule,$(test))))
 

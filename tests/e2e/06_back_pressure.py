@@ -1,0 +1,119 @@
+"""A full queue and full body memory are 429, at once, with times to wait, while accepted work goes on and ends well."""
+import json
+import threading
+
+from support import chain, raw, story
+from support.daemon import Daemon, until, whole_log
+from support.story import is_true, same, say
+
+
+def check_429(answer):
+    problem = answer.json()
+    same((problem["code"], problem["retry"]), ("BACKPRESSURE", "after"), "problem")
+    is_true(problem["retryAfterMs"] > 0, "retryAfterMs of %r", problem)
+    is_true(int(answer.header("retry-after")) * 1000 >= problem["retryAfterMs"], "Retry-After %s for %d ms",
+            answer.header("retry-after"), problem["retryAfterMs"])
+
+
+class Writer(threading.Thread):
+    """Appends to a log of its own; after a 429 it sends the same again. Stops by itself."""
+
+    def __init__(self, daemon, number, requests):
+        super().__init__(daemon=True)
+        self.client, self.log, self.requests = daemon.client(), "queue-%d" % number, requests
+        self.refused, self.error, self.link = 0, None, chain.genesis("queue-%d" % number)
+        self.start()
+
+    def run(self):
+        try:
+            for seq in range(self.requests):
+                batch = [{"device": "d", "ts": seq + 1, "type": "t", "payload": "x" * 200}]
+                body = json.dumps(chain.sync_body(batch, seq, self.link)).encode()
+                answer = self.client.post("/v1/logs/%s/sync" % self.log, body)
+                while answer.status == 429:
+                    check_429(answer)
+                    self.refused += 1
+                    answer = self.client.post("/v1/logs/%s/sync" % self.log, body)
+                same((answer.status, answer.json()["fastForward"], answer.json()["duplicates"]), (200, True, 0),
+                     "answer %r" % answer.body[:300])
+                self.link = bytes.fromhex(answer.json()["stateHash"])
+        except Exception as error:  # pylint: disable=broad-except
+            self.error = error
+
+
+@story.story
+def a_full_queue_is_429_while_accepted_work_ends_well():
+    options = {"store.queue": 1, "store.shards": 1, "store.group": 1}
+    with Daemon(options=options) as daemon:
+        total, rounds = 0, 0
+        while total == 0 and rounds < 20:  # it would be strange if forty writers never met a queue of one
+            writers = [Writer(daemon, 100 * rounds + n, 15) for n in range(40)]
+            for writer in writers:
+                writer.join(300)
+                is_true(not writer.is_alive() and writer.error is None, "writer: %r", writer.error)
+            total += sum(writer.refused for writer in writers)
+            rounds += 1
+        is_true(total > 0, "nothing was refused")
+        with daemon.client() as client:
+            for writer in writers:
+                same(whole_log(client, writer.log)[1][-1], writer.link, "the log of a writer")
+        say("%d of %d requests met a full queue", total, total + rounds * 40 * 15)
+
+
+@story.story
+def full_body_memory_is_429_for_new_bodies_only():
+    with Daemon(options={"server.body_memory": 2 << 20, "limits.body_bytes": 1 << 20}) as daemon:
+        data = json.dumps(chain.sync_body(
+            [{"device": "d", "ts": n + 1, "type": "t", "payload": "y" * 16000} for n in range(60)], 0,
+            chain.genesis("large"))).encode()
+        seen = []
+
+        def one_is_refused():
+            """Three that stop just before their end, two of which fill the memory; then all of them end."""
+            slow = [daemon.connection() for _ in range(3)]
+            for connection in slow:
+                connection.send(raw.head("POST", "/v1/logs/large/sync", data) + data[:-10])
+            same(daemon.client().get("/v1/logs/large/head").status, 200, "a request without a body")
+            for connection in slow:
+                connection.send(data[-10:])
+            answers = [connection.response() for connection in slow]
+            for answer in answers:
+                if answer.status != 200:
+                    check_429(answer)
+            seen.extend(answer.status for answer in answers)
+            is_true(200 in seen[-3:], "none of three was served: %r", seen)
+            return 429 in seen
+        until(one_is_refused, "a body that does not fit")
+        say("bodies: %d served, %d refused", seen.count(200), seen.count(429))
+        with daemon.client() as client:
+            until(lambda: client.post("/v1/logs/large/sync", data).status == 200, "the memory to be given back")
+            same(client.get("/v1/logs/large/head").json()["seq"], 60, "seq")
+
+
+@story.story
+def connections_beyond_the_limit_do_not_hurt_the_others():
+    with Daemon(options={"server.connections": 20}) as daemon:
+        first = daemon.connection()
+        same(first.request("GET", "/v1/info").status, 200, "first")
+        idle = []
+        for _ in range(60):
+            try:
+                idle.append(daemon.connection())
+                idle[-1].send(b"GET /v1/inf")
+            except OSError:
+                pass
+        same(first.request("GET", "/v1/info").status, 200, "an open connection is served")
+        for connection in idle:
+            connection.close()
+
+        def served():
+            try:
+                with daemon.client() as client:
+                    return client.get("/v1/info").status == 200
+            except OSError:
+                return False
+        until(served, "a new connection after the crowd left")
+        first.close()
+
+
+story.run()
