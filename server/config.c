@@ -77,7 +77,7 @@ static const struct option config_options[] = {
 	    "An action's payload at most."),
 	ROW(limits, batch_actions, OPTION_NUMBER, "1000", 1, 100000, "actions", true,
 	    "Actions in one request at most."),
-	ROW(limits, body_bytes, OPTION_BYTES, "1MiB", 32 * KIB, GIB, "bytes", true,
+	ROW(limits, body_bytes, OPTION_BYTES, "1MiB", 32 * KIB, 100 * MIB, "bytes", true,
 	    "A request's body at most, after decoding; at least 6 payloads and 16 KiB."),
 	ROW(limits, page_actions, OPTION_NUMBER, "1000", 1, 100000, "actions", true,
 	    "Actions in one page of a replay, and missed actions in an answer, at most."),
@@ -143,6 +143,7 @@ read_word(const char *argument, const char **path, enum config_action *action)
 		const char *flag;
 		enum config_action action;
 	} words[] = {{"--check-config", CONFIG_CHECK},
+		     {"--print-config", CONFIG_PRINT},
 		     {"--help", CONFIG_HELP},
 		     {"--version", CONFIG_VERSION}};
 	static const char config_flag[] = "--config=";
@@ -169,7 +170,7 @@ read_sources(struct settings *settings, int argc, char **argv, char **environmen
 	*action = CONFIG_RUN;
 	for (int i = 1; i < argc; i++)
 		(void)read_word(argv[i], &path, action);
-	if (*action != CONFIG_HELP && *action != CONFIG_VERSION) {
+	if (*action < CONFIG_PRINT) {
 		if (path != NULL)
 			settings_read_file(settings, path);
 		settings_read_environment(settings, environment);
@@ -178,7 +179,7 @@ read_sources(struct settings *settings, int argc, char **argv, char **environmen
 		if (!read_word(argv[i], &ignored, action))
 			settings_read_flag(settings, argv[i]);
 	}
-	if (settings->problems == 0 && *action != CONFIG_HELP && *action != CONFIG_VERSION)
+	if (settings->problems == 0 && *action < CONFIG_PRINT)
 		check_together(settings);
 }
 
@@ -255,6 +256,7 @@ config_print_help(FILE *out)
 	      "\n"
 	      "  --config=FILE    read options from an INI file\n"
 	      "  --check-config   check all options, print what is wrong, and end\n"
+	      "  --print-config   print a file with every option, its range and its default\n"
 	      "  --help           print this\n"
 	      "  --version        print the version\n"
 	      "\n"

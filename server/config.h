@@ -70,8 +70,9 @@ struct config {
 	} log;
 };
 
-/* What the command line asks for besides options. */
-enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_HELP, CONFIG_VERSION };
+/* What the command line asks for besides options. From CONFIG_PRINT on neither the file nor the
+ * environment is read. */
+enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_PRINT, CONFIG_HELP, CONFIG_VERSION };
 
 /*
  * Loads from all sources. argv[0] is skipped; environment ends with NULL. STATUS_OK, or

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
 #include "api/api.h"
@@ -117,8 +118,11 @@ fail(const char *event, const char *problem)
 
 /* Without authentication whoever reaches the socket may write any log. */
 static bool
-exposure_is_allowed(const struct config *config, int inherited_fd)
+address_is_allowed(const struct config *config, int inherited_fd)
 {
+	const char *problem = NULL;
+	if (inherited_fd == -1 && !listener_address_is_valid(config->server.listen, &problem))
+		return fail("server.listen", problem);
 	if (config->auth.mode != AUTH_NONE || config->auth.allow_insecure ||
 	    (inherited_fd == -1 ? listener_address_is_local(config->server.listen)
 				: listener_socket_is_local(inherited_fd)))
@@ -163,7 +167,7 @@ server_start(struct server *server)
 	const struct api_limits limits = limits_of(&server->config);
 	const int inherited_fd = inherited_socket();
 	const struct listener_options listener = listener_options_of(server, inherited_fd);
-	if (!exposure_is_allowed(&server->config, inherited_fd) ||
+	if (!address_is_allowed(&server->config, inherited_fd) ||
 	    !raise_descriptor_limit(&listener, &server->config))
 		return false;
 
@@ -283,6 +287,7 @@ main(int argc, char **argv)
 	sigaddset(&signals, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	umask(077);
 	if (sodium_init() == -1)
 		return EXIT_FAILURE;
 
@@ -296,7 +301,12 @@ main(int argc, char **argv)
 	case CONFIG_VERSION:
 		printf("edgereplayd %s\n", EDGEREPLAY_VERSION);
 		return EXIT_SUCCESS;
+	case CONFIG_PRINT:
+		config_print_ini(stdout);
+		return EXIT_SUCCESS;
 	case CONFIG_CHECK:
+		if (!address_is_allowed(&server.config, -1))
+			return 2;
 		printf("the configuration is good\n");
 		return EXIT_SUCCESS;
 	case CONFIG_RUN:

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define WAIT_SEC_MAX 30U /* protocol, section 4.2 */
+
 #define VALUE_SIZE_MAX 256 /* of a query parameter, decoded */
 
 __attribute__((format(printf, 3, 4))) static enum status
@@ -174,10 +176,14 @@ read_parameter(enum parameter parameter, struct text value, const struct route_l
 			"until: must be a seq, a state hash of 64 lower-case hex digits, or both "
 			"with a colon between them.");
 	case PARAMETER_WAIT:
-		if (text_to_u64(value, limits->wait_sec, &route->wait_sec))
+		/* What the protocol allows and this server does not is no fault of the client's. */
+		if (text_to_u64(value, WAIT_SEC_MAX, &route->wait_sec)) {
+			if (route->wait_sec > limits->wait_sec)
+				route->wait_sec = limits->wait_sec;
 			return STATUS_OK;
+		}
 		return fail(fault, STATUS_MALFORMED, "wait: must be whole seconds from 0 to %u.",
-			    limits->wait_sec);
+			    WAIT_SEC_MAX);
 	case PARAMETER_META:
 		if (text_to_u64(value, 1, &flag)) {
 			route->meta = flag == 1;

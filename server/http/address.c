@@ -111,20 +111,29 @@ bind_first(const struct addrinfo *found)
 }
 
 static enum status
-listen_inet(struct address *address, const char *text, const char **problem)
+find_inet(const char *text, struct addrinfo **found, const char **problem)
 {
 	char host[ADDRESS_TEXT_SIZE];
 	const char *port;
-	struct addrinfo *found;
 	if (!split_host_port(text, host, &port))
 		return problem_set(problem, STATUS_INTERNAL,
 				   "\"%s\" is no address to listen on: host:port, [v6]:port or "
 				   "unix:/path.",
 				   text);
-	int error = resolve(host, port, &found);
+	int error = resolve(host, port, found);
 	if (error != 0)
 		return problem_set(problem, STATUS_INTERNAL, "Cannot resolve \"%s\": %s.", text,
 				   gai_strerror(error));
+	return STATUS_OK;
+}
+
+static enum status
+listen_inet(struct address *address, const char *text, const char **problem)
+{
+	struct addrinfo *found;
+	enum status status = find_inet(text, &found, problem);
+	if (status != STATUS_OK)
+		return status;
 	address->fd = bind_first(found);
 	freeaddrinfo(found);
 	if (address->fd == -1)
@@ -290,16 +299,26 @@ listener_socket_is_local(int fd)
 }
 
 bool
+listener_address_is_valid(const char *text, const char **problem)
+{
+	struct addrinfo *found;
+	if (unix_path(text) != NULL)
+		return true;
+	if (find_inet(text, &found, problem) != STATUS_OK)
+		return false;
+	freeaddrinfo(found);
+	return true;
+}
+
+bool
 listener_address_is_local(const char *text)
 {
-	char host[ADDRESS_TEXT_SIZE];
-	const char *port;
+	const char *problem;
 	struct addrinfo *found;
 	CHECK(text != NULL);
 	if (unix_path(text) != NULL)
 		return true;
-	if (!split_host_port(text, host, &port) || host[0] == '\0' ||
-	    resolve(host, port, &found) != 0)
+	if (find_inet(text, &found, &problem) != STATUS_OK)
 		return false;
 	bool local = true;
 	for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)

@@ -62,6 +62,9 @@ MUST_CHECK enum status listener_start(const struct listener_options *, const str
  * asked for. */
 const char *listener_address(const struct listener *);
 
+/* Whether the address can be understood; else *problem says what is wrong (base/problem). */
+bool listener_address_is_valid(const char *address, const char **problem);
+
 /* Whether the options name an address that only this machine reaches (loopback or a unix socket).
  */
 bool listener_address_is_local(const char *address);

@@ -274,14 +274,14 @@ read_manifest(struct directory *directory, bool *found, const char **problem)
 }
 
 static enum status
-open_locked(struct directory *directory, const char *path, const char **problem)
+begin_open(struct directory *directory, const char *path, const char **problem)
 {
 	memset(directory, 0, sizeof(*directory));
 	directory->lock = -1;
 	directory->path = strdup(path);
 	if (directory->path == NULL)
 		return problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "out of memory");
-	return lock_directory(directory, problem);
+	return STATUS_OK;
 }
 
 enum status
@@ -289,11 +289,11 @@ directory_open(struct directory *directory, const char *path, unsigned shards, c
 {
 	CHECK(shards >= 1 && shards <= SHARDS_MAX && (shards & (shards - 1)) == 0);
 	bool found = false;
-	memset(directory, 0, sizeof(*directory));
-	directory->lock = -1;
-	enum status status = make_directory(path, problem);
+	enum status status = begin_open(directory, path, problem);
 	if (status == STATUS_OK)
-		status = open_locked(directory, path, problem);
+		status = make_directory(path, problem);
+	if (status == STATUS_OK)
+		status = lock_directory(directory, problem);
 	if (status == STATUS_OK)
 		status = read_manifest(directory, &found, problem);
 	if (status == STATUS_OK && !found)
@@ -313,18 +313,15 @@ enum status
 directory_open_existing(struct directory *directory, const char *path, const char **problem)
 {
 	bool found = false;
-	memset(directory, 0, sizeof(*directory));
-	directory->lock = -1;
-	struct stat file;
-	if (stat(path, &file) == -1)
-		return problem_set(problem, STATUS_STORAGE_UNAVAILABLE,
-				   "cannot open the data directory %s: %s", path, strerror(errno));
-	enum status status = open_locked(directory, path, problem);
+	enum status status = begin_open(directory, path, problem);
+	/* Before the lock's file is made: what is no data directory is left as it is. */
 	if (status == STATUS_OK)
 		status = read_manifest(directory, &found, problem);
 	if (status == STATUS_OK && !found)
 		status = problem_set(problem, STATUS_STORAGE_UNAVAILABLE,
 				     "%s has no manifest: it is no data directory", path);
+	if (status == STATUS_OK)
+		status = lock_directory(directory, problem);
 	if (status != STATUS_OK)
 		directory_close(directory);
 	return status;

@@ -133,6 +133,11 @@ def check_config_help_and_version_do_not_serve():
     same(os.path.exists("nowhere"), False, "nothing was made")
     bad = daemon_says("--check-config", "--store.shards=5")
     is_true(bad.returncode != 0 and "store.shards" in bad.stderr, "bad: %r", bad.stderr)
+    bad = daemon_says("--check-config", "--server.listen=nonsense")
+    is_true(bad.returncode != 0 and "nonsense" in bad.stderr, "bad address: %r", bad.stderr)
+    text = daemon_says("--print-config").stdout
+    with open(os.path.join(os.environ["EDGEREPLAY_ROOT"], "config", "edgereplay.ini"), encoding="utf-8") as file:
+        same(text, file.read(), "the reference file")
     text = daemon_says("--help")
     same(text.returncode, 0, "exit code")
     for word in ("server.listen", "store.shards", "limits.payload_bytes", "clock.monotonic", "--check-config"):

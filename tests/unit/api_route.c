@@ -12,6 +12,7 @@
 #define LINK "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define DIGITS "1111111111111111111111111111111111111111111111111111111111111111"
 
+static struct route_limits limits = {.wait_sec = 30};
 static struct route route;
 static struct route_fault fault;
 
@@ -19,7 +20,6 @@ static struct route_fault fault;
 static enum status
 read_as(const char *method, const char *target, const char *accept, const char *content_type)
 {
-	static const struct route_limits limits = {.wait_sec = 30};
 	const char *mark = strchr(target, '?');
 	struct route_input input = {
 		.method = text_of(method),
@@ -172,6 +172,18 @@ START_TEST(the_query_of_a_replay_is_read)
 	ck_assert_int_eq(get("/v1/logs/a/actions?after=%34%31&until=41"), STATUS_OK);
 	ck_assert_uint_eq(route.after, 41);
 	ck_assert_int_eq(get("/v1/logs/a/head?wait=0"), STATUS_OK);
+}
+END_TEST
+
+START_TEST(a_wait_that_the_protocol_allows_is_shortened_to_this_servers_longest)
+{
+	limits.wait_sec = 5;
+	ck_assert_int_eq(get("/v1/logs/a/head?wait=30"), STATUS_OK);
+	ck_assert_uint_eq(route.wait_sec, 5);
+	ck_assert_int_eq(get("/v1/logs/a/head?wait=3"), STATUS_OK);
+	ck_assert_uint_eq(route.wait_sec, 3);
+	ck_assert_int_eq(get("/v1/logs/a/head?wait=31"), STATUS_MALFORMED);
+	limits.wait_sec = 30;
 }
 END_TEST
 
@@ -334,6 +346,7 @@ main(void)
 	tcase_add_test(tests, a_log_name_is_decoded_once);
 	tcase_add_test(tests, a_bad_log_name_is_malformed_and_told_the_rule);
 	tcase_add_test(tests, the_query_of_a_replay_is_read);
+	tcase_add_test(tests, a_wait_that_the_protocol_allows_is_shortened_to_this_servers_longest);
 	tcase_add_test(tests, the_query_is_strict);
 	tcase_add_test(tests, a_sync_needs_the_content_type_of_json);
 	tcase_add_test(tests, accept_chooses_between_json_and_ndjson);

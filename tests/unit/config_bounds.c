@@ -83,7 +83,7 @@ write_companions(FILE *file, const struct row *row)
 	for (size_t i = 0; i < sizeof(companions) / sizeof(companions[0]); i++) {
 		const char *value = companions[i].value;
 		if (payload && strcmp(companions[i].key, "body_bytes") == 0)
-			value = "1GiB";
+			value = "100MiB";
 		if (strcmp(companions[i].key, row->key) != 0)
 			fprintf(file, "[%s]\n%s = %s\n", companions[i].section, companions[i].key,
 				value);

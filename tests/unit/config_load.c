@@ -297,12 +297,15 @@ START_TEST(help_and_version_need_no_sound_options_but_sound_flags)
 	char *environment[] = {"EDGEREPLAY_SERVER_THREADS=none", NULL};
 	char *help[] = {"edgereplayd", "--config=/nonexistent", "--help", "--check-config", NULL};
 	char *version[] = {"edgereplayd", "--version", NULL};
+	char *print[] = {"edgereplayd", "--print-config", NULL};
 	char *check[] = {"edgereplayd", "--check-config", NULL};
 	char *bad[] = {"edgereplayd", "--help", "--nonsense", NULL};
 	ck_assert_int_eq(load(help, environment, &action), STATUS_OK);
 	ck_assert_int_eq(action, CONFIG_HELP);
 	ck_assert_int_eq(load(version, environment, &action), STATUS_OK);
 	ck_assert_int_eq(action, CONFIG_VERSION);
+	ck_assert_int_eq(load(print, environment, &action), STATUS_OK);
+	ck_assert_int_eq(action, CONFIG_PRINT);
 	ck_assert_int_eq(load(check, environment, &action), STATUS_MALFORMED);
 	ck_assert_int_eq(load(check, no_environment, &action), STATUS_OK);
 	ck_assert_int_eq(action, CONFIG_CHECK);

@@ -233,6 +233,11 @@ END_TEST
 
 START_TEST(local_addresses_are_told_from_others)
 {
+	const char *problem = NULL;
+	ck_assert(listener_address_is_valid("[::1]:80", &problem));
+	ck_assert(listener_address_is_valid("unix:/run/x", &problem));
+	ck_assert(!listener_address_is_valid("nonsense", &problem));
+	ck_assert_ptr_nonnull(strstr(problem, "nonsense"));
 	ck_assert(listener_address_is_local("127.0.0.1:80"));
 	ck_assert(listener_address_is_local("127.1.2.3:80"));
 	ck_assert(listener_address_is_local("[::1]:80"));

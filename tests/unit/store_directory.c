@@ -168,6 +168,10 @@ START_TEST(a_tool_makes_nothing)
 	ck_assert_int_eq(directory_open_existing(&directory, path, &problem),
 			 STATUS_STORAGE_UNAVAILABLE);
 	ck_assert_int_eq(access(path, F_OK), -1);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	ck_assert_int_eq(directory_open_existing(&directory, path, &problem),
+			 STATUS_STORAGE_UNAVAILABLE);
+	ck_assert(!exists("lock"));
 }
 END_TEST
 
