@@ -16,36 +16,6 @@ equal_ignoring_case(struct text text, struct text word)
 	return text.size == word.size && strncasecmp(text.data, word.data, word.size) == 0;
 }
 
-static struct text
-trim(struct text text)
-{
-	while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
-		text.data++;
-		text.size--;
-	}
-	while (text.size > 0 &&
-	       (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
-		text.size--;
-	return text;
-}
-
-/* Cuts off what is before the separator, trimmed; *rest is left with what is behind it. */
-static struct text
-cut(struct text *rest, char separator)
-{
-	const char *end = memchr(rest->data, separator, rest->size);
-	struct text piece = *rest;
-	if (end) {
-		piece.size = (size_t)(end - rest->data);
-		rest->size -= piece.size + 1;
-		rest->data = end + 1;
-	} else {
-		rest->data += rest->size;
-		rest->size = 0;
-	}
-	return trim(piece);
-}
-
 /* "0.5" is 500. What is no weight is taken for none, which is 1. */
 static unsigned
 read_quality(struct text value)
@@ -90,18 +60,18 @@ media_choose(struct text accept, bool ndjson, enum route_media *media)
 {
 	struct preference json = {0}, lines = {0};
 	*media = MEDIA_JSON;
-	accept = trim(accept);
+	accept = text_trim(accept);
 	if (accept.size == 0)
 		return true;
 	while (accept.size > 0) {
-		struct text parameters = cut(&accept, ',');
-		struct text range = cut(&parameters, ';');
+		struct text parameters = text_cut(&accept, ',');
+		struct text range = text_cut(&parameters, ';');
 		unsigned quality = QUALITY_MAX;
 		while (parameters.size > 0) {
-			struct text value = cut(&parameters, ';');
-			struct text name = cut(&value, '=');
+			struct text value = text_cut(&parameters, ';');
+			struct text name = text_cut(&value, '=');
 			if (equal_ignoring_case(name, TEXT("q")))
-				quality = read_quality(trim(value));
+				quality = read_quality(text_trim(value));
 		}
 		weigh(&json, range, TEXT("application/json"), quality);
 		weigh(&lines, range, TEXT("application/x-ndjson"), quality);
@@ -117,14 +87,14 @@ bool
 media_is_json(struct text content_type)
 {
 	struct text rest = content_type;
-	if (!rest.data || !equal_ignoring_case(cut(&rest, ';'), TEXT("application/json")))
+	if (!rest.data || !equal_ignoring_case(text_cut(&rest, ';'), TEXT("application/json")))
 		return false;
 	while (rest.size > 0) {
-		struct text value = cut(&rest, ';');
+		struct text value = text_cut(&rest, ';');
 		if (value.size == 0)
 			continue;
-		struct text name = cut(&value, '=');
-		value = trim(value);
+		struct text name = text_cut(&value, '=');
+		value = text_trim(value);
 		if (!equal_ignoring_case(name, TEXT("charset")) ||
 		    (!equal_ignoring_case(value, TEXT("utf-8")) &&
 		     !equal_ignoring_case(value, TEXT("\"utf-8\""))))

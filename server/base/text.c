@@ -17,6 +17,34 @@ text_equal(struct text a, struct text b)
 	return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
+struct text
+text_trim(struct text text)
+{
+	while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
+		text.data++;
+		text.size--;
+	}
+	while (text.size > 0 &&
+	       (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
+		text.size--;
+	return text;
+}
+
+struct text
+text_cut(struct text *rest, char separator)
+{
+	struct text piece = *rest;
+	const char *end = rest->size == 0 ? NULL : memchr(rest->data, separator, rest->size);
+	if (end == NULL) {
+		*rest = (struct text){NULL, 0};
+	} else {
+		piece.size = (size_t)(end - piece.data);
+		rest->data = end + 1;
+		rest->size -= piece.size + 1;
+	}
+	return text_trim(piece);
+}
+
 static bool
 is_continuation(uint8_t byte)
 {

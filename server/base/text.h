@@ -22,6 +22,13 @@ struct text text_of(const char *terminated);
 
 bool text_equal(struct text, struct text);
 
+/* The text without spaces and tabs at its ends. */
+struct text text_trim(struct text);
+
+/* Cuts off what is before the first separator, trimmed; *rest is left with what is behind it, empty
+ * when there was none. For lists in headers (RFC 9110, section 5.6.1). */
+struct text text_cut(struct text *rest, char separator);
+
 /* How many bytes the well-formed UTF-8 character at the start has, 1 to 4 (RFC 3629: no surrogates,
  * no overlong forms, ≤ U+10FFFF); 0 when there is none. */
 size_t text_utf8_size(struct text);

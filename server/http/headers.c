@@ -145,35 +145,6 @@ headers_read(struct MHD_Connection *connection, const char *http_version, struct
 	return NULL;
 }
 
-static struct text
-trim(struct text text)
-{
-	while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
-		text.data++;
-		text.size--;
-	}
-	while (text.size > 0 &&
-	       (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
-		text.size--;
-	return text;
-}
-
-/* Cuts off and returns what stands before the separator. */
-static struct text
-cut(struct text *rest, char separator)
-{
-	struct text head = *rest;
-	const char *end = rest->size == 0 ? NULL : memchr(rest->data, separator, rest->size);
-	if (end == NULL) {
-		*rest = (struct text){NULL, 0};
-	} else {
-		head.size = (size_t)(end - head.data);
-		rest->data = end + 1;
-		rest->size -= head.size + 1;
-	}
-	return trim(head);
-}
-
 /* A weight is zero when it has no digit but zeros: "q=0", "q=0.000". */
 static bool
 weight_is_zero(struct text parameter)
@@ -192,9 +163,9 @@ headers_accept_gzip(struct text accept_encoding)
 {
 	bool by_star = false;
 	while (accept_encoding.size > 0) {
-		struct text item = cut(&accept_encoding, ',');
-		struct text coding = cut(&item, ';');
-		bool allowed = !weight_is_zero(cut(&item, ';'));
+		struct text item = text_cut(&accept_encoding, ',');
+		struct text coding = text_cut(&item, ';');
+		bool allowed = !weight_is_zero(text_cut(&item, ';'));
 		if (is_name("gzip", coding.data, coding.size) ||
 		    is_name("x-gzip", coding.data, coding.size))
 			return allowed;

@@ -31,6 +31,7 @@
 #include "http/listener.h"
 #include "http/request.h"
 #include "support/http_client.h"
+#include "support/runner.h"
 
 #define BODY_LIMIT ((size_t)64 * 1024)
 #define ECHO_LIMIT_SMALL ((size_t)1000)
@@ -352,10 +353,7 @@ static inline int
 run_suite(Suite *suite)
 {
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }
 
 #endif

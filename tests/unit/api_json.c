@@ -18,6 +18,7 @@
 
 #include "api/json.h"
 #include "support/json_cases.h"
+#include "support/runner.h"
 
 #define MUTATIONS 200000
 #define TEXT_SIZE_MAX 1024
@@ -437,8 +438,5 @@ main(void)
 	tcase_add_test(tests, only_what_must_be_is_escaped);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

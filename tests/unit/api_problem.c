@@ -11,6 +11,7 @@
 #include "api/problem.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "support/runner.h"
 
 /* What the last answer was. */
 struct request {
@@ -202,8 +203,5 @@ main(void)
 	tcase_add_test(tests, some_problems_are_counted);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

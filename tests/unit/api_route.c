@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/route.h"
+#include "support/runner.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define LINK "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -354,8 +355,5 @@ main(void)
 	tcase_add_test(tests, the_first_fault_of_the_protocols_table_is_told);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

@@ -11,6 +11,7 @@
 
 #include "api/waiters.h"
 #include "base/clock.h"
+#include "support/runner.h"
 
 #define FAR_MSEC 3600000 /* a deadline that no test reaches */
 
@@ -256,8 +257,5 @@ main(void)
 	tcase_add_test(tests, a_drain_leaves_nobody_asleep_under_races);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

@@ -1,6 +1,7 @@
 /*
  * What a sync request's body may say, and how a fault in it is told: where, and by which rule.
  */
+#include "support/runner.h"
 #include "support/wire_body.h"
 
 START_TEST(all_members_are_read)
@@ -271,8 +272,5 @@ main(void)
 	tcase_add_test(tests, a_row_is_written_as_the_protocol_shows_it);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

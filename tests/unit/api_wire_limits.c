@@ -1,6 +1,7 @@
 /*
  * The limits of a sync request's body: at and over them, and which of several faults is told.
  */
+#include "support/runner.h"
 #include "support/wire_body.h"
 
 #define LONG_PAYLOAD "{\"ts\":1,\"type\":\"t\",\"payload\":\"123456789012345678901\"}"
@@ -165,8 +166,5 @@ main(void)
 	tcase_add_test(tests, every_cut_of_a_body_is_malformed);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "support/runner.h"
+
 #define READERS 4
 #define READINGS 20000
 
@@ -222,8 +224,5 @@ main(void)
 		tcase_add_test(tcase, large_steps_are_followed_and_logged_once_each);
 		tcase_add_test(tcase, no_thread_sees_it_go_backwards);
 	}
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

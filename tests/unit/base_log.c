@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "support/runner.h"
+
 #define WRITERS 4
 #define LINES 500 /* of each writer */
 
@@ -296,8 +298,5 @@ main(void)
 	tcase_add_test(tcase, a_limited_event_below_the_level_is_not_counted);
 	tcase_add_test(tcase, lines_of_several_threads_do_not_mix);
 	tcase_add_test(tcase, a_closed_stderr_is_survived);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/runner.h"
+
 static bool
 is_all(const unsigned char *bytes, size_t size, unsigned char byte)
 {
@@ -228,8 +230,5 @@ main(void)
 	tcase_add_test(tcase, a_failed_append_leaves_nothing_of_itself_and_blocks_smaller_ones);
 	tcase_add_test(tcase, numbers_and_formats_fit_exactly);
 	tcase_add_test(tcase, reserved_room_counts_only_when_it_is_taken);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "support/runner.h"
 
 #define PRODUCERS 4
 #define ITEMS 20000 /* of each producer */
@@ -187,8 +188,5 @@ main(void)
 	tcase_add_test(tcase, closing_wakes_a_consumer_that_waits_for_ever);
 	tcase_add_test(tcase, nothing_is_lost_doubled_or_reordered_between_threads);
 	tcase_add_test(tcase, a_consumer_lingers_until_as_many_are_there_as_it_wants_or_as_fit);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

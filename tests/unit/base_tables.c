@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/runner.h"
+
 #define ADDERS 4
 #define ADDITIONS 10000
 #define MEMBERS 10000
@@ -136,8 +138,5 @@ main(void)
 	tcase_add_test(tcase, the_hash_is_steady_and_sees_every_byte);
 	if (srunner_fork_status(runner) == CK_FORK)
 		tcase_add_test_raise_signal(tcase, a_failed_check_aborts, SIGABRT);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

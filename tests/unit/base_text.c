@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/runner.h"
+
 static const struct {
 	const char *bytes;
 	bool well_formed;
@@ -178,6 +180,18 @@ START_TEST(hexadecimal_is_lower_case_and_of_exact_length)
 }
 END_TEST
 
+START_TEST(a_list_is_cut_into_trimmed_pieces)
+{
+	struct text rest = TEXT(" a;q=1 ,\tb,, c");
+	const char *pieces[] = {"a;q=1", "b", "", "c"};
+	for (size_t i = 0; i < 4; i++)
+		ck_assert(text_equal(text_cut(&rest, ','), text_of(pieces[i])));
+	ck_assert_uint_eq(rest.size, 0);
+	ck_assert_uint_eq(text_cut(&rest, ',').size, 0);
+	ck_assert(text_equal(text_trim(TEXT(" \t ")), TEXT("")));
+}
+END_TEST
+
 START_TEST(texts_are_equal_by_bytes_and_length)
 {
 	ck_assert(text_equal(TEXT("ab"), text_of("ab")));
@@ -203,8 +217,6 @@ main(void)
 	tcase_add_test(tcase, every_byte_survives_hexadecimal_both_ways);
 	tcase_add_test(tcase, hexadecimal_is_lower_case_and_of_exact_length);
 	tcase_add_test(tcase, texts_are_equal_by_bytes_and_length);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	tcase_add_test(tcase, a_list_is_cut_into_trimmed_pieces);
+	return runner_run(runner);
 }

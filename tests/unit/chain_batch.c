@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "chain/batch.h"
+#include "support/runner.h"
 
 #define ACTION_COUNT 3
 
@@ -166,7 +167,6 @@ main(void)
 	Suite *suite = suite_create("chain_batch");
 	TCase *tests = tcase_create("batch");
 	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tests, a_batch_that_chains_to_its_claim_is_ok);
 	tcase_add_test(tests, a_changed_dropped_added_or_moved_action_breaks_the_chain);
@@ -175,8 +175,5 @@ main(void)
 	tcase_add_test(tests, a_batch_knows_64_different_devices_and_no_more);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "chain/chain.h"
+#include "support/runner.h"
 
 typedef bool grammar(struct text);
 
@@ -162,7 +163,6 @@ main(void)
 	Suite *suite = suite_create("chain_grammar");
 	TCase *tests = tcase_create("grammar");
 	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tests, a_log_name_has_1_to_128_bytes_of_the_set);
 	tcase_add_test(tests, a_log_name_is_not_of_dots_only);
@@ -174,8 +174,5 @@ main(void)
 	tcase_add_test(tests, hashes_are_equal_when_every_bit_is);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/runner.h"
 #include "support/settle_group.h"
 
 #define LOG TEXT("user-1")
@@ -357,7 +358,6 @@ main(void)
 	Suite *suite = suite_create("chain_settle");
 	TCase *tests = tcase_create("settle");
 	SRunner *runner;
-	int failed;
 
 	if (sodium_init() == -1)
 		return EXIT_FAILURE;
@@ -367,8 +367,5 @@ main(void)
 	tcase_add_test(tests, a_model_with_a_flaw_is_noticed);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

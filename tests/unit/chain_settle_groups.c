@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "support/runner.h"
 #include "support/settle_group.h"
 
 #define LOG TEXT("shared:document")
@@ -427,7 +428,6 @@ main(void)
 	Suite *suite = suite_create("chain_settle_groups");
 	TCase *tests = tcase_create("groups");
 	SRunner *runner;
-	int failed;
 
 	if (sodium_init() == -1)
 		return EXIT_FAILURE;
@@ -439,8 +439,5 @@ main(void)
 	tcase_add_test(tests, a_group_that_runs_out_of_memory_anywhere_says_so);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

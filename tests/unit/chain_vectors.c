@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "chain/chain.h"
+#include "support/runner.h"
 
 static json_t *
 load_vectors(void)
@@ -289,7 +290,6 @@ main(void)
 	Suite *suite = suite_create("chain_vectors");
 	TCase *tests = tcase_create("vectors");
 	SRunner *runner;
-	int failed;
 
 	if (sodium_init() == -1)
 		return EXIT_FAILURE;
@@ -302,8 +302,5 @@ main(void)
 	tcase_add_test(tests, an_id_has_version_8_and_the_variant_of_rfc_9562_and_sorts_by_time);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

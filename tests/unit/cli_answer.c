@@ -6,6 +6,7 @@
 
 #include "cli/action_line.h"
 #include "cli/phone_answer.h"
+#include "support/runner.h"
 
 #define LINK "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\""
 
@@ -302,7 +303,6 @@ main(void)
 	Suite *suite = suite_create("cli_answer");
 	TCase *cases = tcase_create("all");
 	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(cases, setup, teardown);
 	tcase_add_test(cases, a_fast_forward_is_read);
@@ -319,8 +319,5 @@ main(void)
 	tcase_add_test(cases, limits_are_read_as_far_as_they_are_told);
 	suite_add_tcase(suite, cases);
 	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

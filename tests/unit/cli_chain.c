@@ -7,6 +7,7 @@
 #include "cli/lines.h"
 #include "cli/phone_chain.h"
 #include "cli/phone_clock.h"
+#include "support/runner.h"
 
 #define MINUTE UINT64_C(60000)
 
@@ -279,7 +280,6 @@ main(void)
 	Suite *suite = suite_create("cli_chain");
 	TCase *cases = tcase_create("all");
 	SRunner *runner;
-	int failed;
 
 	tcase_add_test(cases, a_locator_has_growing_gaps_and_ends_at_genesis);
 	tcase_add_test(cases, a_locator_of_any_base_fits_and_falls_to_zero);
@@ -298,8 +298,5 @@ main(void)
 	tcase_add_test(cases, a_line_can_end_the_feeding);
 	suite_add_tcase(suite, cases);
 	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

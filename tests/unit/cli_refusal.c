@@ -1,6 +1,7 @@
 /* What becomes of an action that the log did not take. */
 #include "cli/phone_refusal.h"
 #include "support/phone_fixture.h"
+#include "support/runner.h"
 
 #define LIMIT_MSEC 60000
 #define AHEAD_MSEC 150000
@@ -141,7 +142,6 @@ main(void)
 	Suite *suite = suite_create("cli_refusal");
 	TCase *cases = tcase_create("all");
 	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(cases, setup_sync, teardown_sync);
 	tcase_add_test(cases, what_is_far_ahead_is_stamped_again_with_all_that_is_behind);
@@ -150,8 +150,5 @@ main(void)
 	tcase_add_test(cases, a_limit_that_is_not_the_one_refused_by_is_asked_for_again);
 	suite_add_tcase(suite, cases);
 	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

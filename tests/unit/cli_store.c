@@ -2,6 +2,7 @@
 #include <sqlite3.h>
 
 #include "support/phone_fixture.h"
+#include "support/runner.h"
 
 static uint64_t
 count_set_aside(void)
@@ -259,7 +260,6 @@ main(void)
 	Suite *suite = suite_create("cli_store");
 	TCase *cases = tcase_create("all");
 	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(cases, setup, teardown);
 	tcase_add_test(cases, everything_survives_a_reopening);
@@ -277,8 +277,5 @@ main(void)
 	tcase_add_test(cases, a_new_state_has_a_random_device);
 	suite_add_tcase(suite, cases);
 	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

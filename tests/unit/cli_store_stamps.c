@@ -1,5 +1,6 @@
 /* How a phone stamps what it queues, and steps over stamps that are taken. */
 #include "support/phone_fixture.h"
+#include "support/runner.h"
 
 START_TEST(stamps_rise_and_avoid_what_is_taken)
 {
@@ -122,7 +123,6 @@ main(void)
 	Suite *suite = suite_create("cli_store_stamps");
 	TCase *cases = tcase_create("all");
 	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(cases, setup, teardown);
 	tcase_add_test(cases, stamps_rise_and_avoid_what_is_taken);
@@ -133,8 +133,5 @@ main(void)
 	tcase_add_test(cases, a_stamp_inside_the_queue_follows_only_what_is_in_front);
 	suite_add_tcase(suite, cases);
 	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "support/runner.h"
+
 #define ROWS_MAX 64
 
 struct row {
@@ -262,8 +264,5 @@ main(void)
 	tcase_add_test(tcase, a_text_is_as_long_as_its_array_and_no_longer_nor_empty);
 	tcase_add_test(tcase, shards_are_a_power_of_two);
 	tcase_add_test(tcase, limits_that_do_not_fit_each_other_are_refused);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "support/runner.h"
+
 /* The project's folder: given, or two above this source where the build left its name. */
 static void
 root_path(const char *name, char *path, size_t size)
@@ -112,8 +114,5 @@ main(void)
 	tcase_add_test(tcase, the_file_in_config_is_what_the_table_prints);
 	tcase_add_test(tcase, the_printed_file_loads_and_changes_nothing);
 	tcase_add_test(tcase, help_names_every_option_with_its_default_and_its_range);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

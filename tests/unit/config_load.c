@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "support/runner.h"
+
 #define FUZZ_ROUNDS 3000
 
 static char path[] = "/tmp/edgereplay-config.XXXXXX";
@@ -465,8 +467,5 @@ main(void)
 	tcase_add_test(tcase, a_reload_takes_over_what_it_can_and_says_what_it_cannot);
 	tcase_add_test(tcase, a_reload_that_fails_changes_nothing);
 	tcase_add_test(tcase, random_files_never_crash_and_failures_have_a_reason);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

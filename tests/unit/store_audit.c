@@ -1,4 +1,5 @@
 /* Each kind of planted damage is found, and the first bad row named. */
+#include "support/runner.h"
 #include "support/store_fixture.h"
 
 struct plant {
@@ -213,8 +214,5 @@ main(void)
 	tcase_add_test(tests, a_row_that_is_not_in_the_index_of_stamps_is_found);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "store/directory.h"
+#include "support/runner.h"
 
 static char folder[] = "/tmp/edgereplay-directory.XXXXXX";
 static char path[64];
@@ -190,8 +191,5 @@ main(void)
 	tcase_add_test(cases, a_tool_makes_nothing);
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

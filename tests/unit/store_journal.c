@@ -1,4 +1,5 @@
 #include "store/sqlite/journal.h"
+#include "support/runner.h"
 #include "support/store_fixture.h"
 
 /* A record of three actions of two devices, with an empty payload and one with NULs. */
@@ -139,8 +140,5 @@ main(void)
 	tcase_add_test(tests, what_can_be_read_of_any_rotten_record_stays_within_it);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

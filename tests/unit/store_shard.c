@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "store/shard.h"
+#include "support/runner.h"
 
 #define LOGS_MAX 8
 #define GROUP_BYTES ((size_t)1 << 20)
@@ -493,8 +494,5 @@ main(void)
 	tcase_add_test(cases, a_job_accepted_just_before_the_stop_is_done);
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

@@ -1,4 +1,5 @@
 /* What is rotten is found, marks its own log and no other, and what was acknowledged is kept. */
+#include "support/runner.h"
 #include "support/store_fixture.h"
 
 struct world {
@@ -334,8 +335,5 @@ main(void)
 	tcase_add_test(tests, a_rotten_name_in_the_journal_marks_no_other_log);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "base/log.h"
+#include "support/runner.h"
 #include "support/store_fixture.h"
 
 #define STEPS 30
@@ -99,8 +100,5 @@ main(void)
 	tcase_add_test(tests, a_disk_that_stops_growing_anywhere_loses_nothing_acknowledged);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

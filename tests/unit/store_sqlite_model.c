@@ -1,6 +1,7 @@
 /* The engine against a plain model, with a tail and slices so small that everything interleaves. */
 #include <poll.h>
 
+#include "support/runner.h"
 #include "support/store_fixture.h"
 
 #define LOGS 5
@@ -285,8 +286,5 @@ main(void)
 	tcase_add_test(tests, a_visitor_that_stops_has_not_read_the_row);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

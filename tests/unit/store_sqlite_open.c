@@ -1,4 +1,5 @@
 /* Which files an engine opens, and what it says of those that it refuses. */
+#include "support/runner.h"
 #include "support/store_fixture.h"
 
 static void
@@ -163,8 +164,5 @@ main(void)
 	tcase_add_test(tests, the_queries_of_the_schema_s_readme_run);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

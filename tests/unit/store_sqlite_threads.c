@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "support/runner.h"
 #include "support/store_fixture.h"
 
 #define READERS 4
@@ -130,8 +131,5 @@ main(void)
 	tcase_add_test(tests, readers_see_a_verified_prefix_while_the_writer_writes_and_applies);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }

@@ -1,4 +1,5 @@
 #include "store/sqlite/tail.h"
+#include "support/runner.h"
 #include "support/store_fixture.h"
 
 /* The last actions of a log, staged and published as one batch. */
@@ -155,8 +156,5 @@ main(void)
 	tcase_add_test(tests, stamps_are_found_while_they_are_in_the_tail_and_not_after);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return runner_run(runner);
 }
