@@ -23,6 +23,7 @@ static const char *const auth_modes[] = {"none", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const log_formats[] = {"logfmt", "json", NULL};
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): s.k names a member */
 #define ROW(s, k, kind, value, low, high, measure, again, words)                                   \
 	{                                                                                          \
 		.section = #s, .key = #k, .offset = offsetof(struct config, s.k),                  \
@@ -35,6 +36,7 @@ static const char *const log_formats[] = {"logfmt", "json", NULL};
 		.initial = (value), .max = sizeof(names) / sizeof((names)[0]) - 2,                 \
 		.choices = (names), .type = OPTION_CHOICE, .reloadable = (again), .text = (words)  \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct option config_options[] = {
 	ROW(server, listen, OPTION_TEXT, "127.0.0.1:8080", 1, TEXT_MAX, "bytes of text", false,

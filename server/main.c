@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "api/api.h"
 #include "base/log.h"
@@ -39,8 +40,6 @@ struct server {
 	int argc;
 	char **argv;
 };
-
-extern char **environ;
 
 static struct api_limits
 limits_of(const struct config *config)

@@ -115,6 +115,7 @@ find_inet(const char *text, struct addrinfo **found, const char **problem)
 {
 	char host[ADDRESS_TEXT_SIZE];
 	const char *port;
+	*found = NULL;
 	if (!split_host_port(text, host, &port))
 		return problem_set(problem, STATUS_INTERNAL,
 				   "\"%s\" is no address to listen on: host:port, [v6]:port or "
