@@ -19,6 +19,8 @@
 #include "store/engine.h"
 #include "store/sqlite/sqlite_engine.h"
 
+#define SLICE_ACTIONS 7 /* small, so that slices end anywhere in a batch */
+
 #define MODEL_ACTIONS_MAX 20000
 #define UNUSED __attribute__((unused))
 
@@ -87,7 +89,7 @@ fixture_init(struct fixture *fixture)
 	fixture->options = (struct sqlite_options){.shards = 1,
 						   .id = "0123456789abcde",
 						   .tail_bytes = 64 * 1024,
-						   .slice_actions = 7,
+						   .slice_actions = SLICE_ACTIONS,
 						   .readers = 2};
 	fixture->random = 1;
 	fixture->now = 1000;

@@ -250,6 +250,34 @@ START_TEST(a_log_that_gets_stuck_while_room_is_made_for_it_refuses_and_costs_nob
 }
 END_TEST
 
+START_TEST(a_log_found_stuck_by_a_groups_own_commit_is_not_acknowledged_in_it)
+{
+	struct world world;
+	world_init(&world);
+	fixture_open(&world.fixture, false);
+	struct engine *engine = world.fixture.engine;
+	ck_assert_int_eq(fixture_write(&world.fixture, &world.bad, 3, 60), STATUS_OK);
+	ck_assert_int_eq(fixture_write(&world.fixture, &world.good, 3, 60), STATUS_OK);
+	fixture_sql(&world.fixture,
+		    "INSERT INTO actions SELECT id, 42, 'thief', 1, zeroblob(32), 't', ''"
+		    " FROM logs WHERE name = 'bad'");
+	enum status status = STATUS_OK;
+	for (int i = 0; i < 1000 && status == STATUS_OK; i++) {
+		struct head head;
+		status = fixture_write(&world.fixture, &world.bad, SLICE_ACTIONS, 100);
+		if (status == STATUS_OK)
+			ck_assert_int_eq(
+				engine->ops->head(engine, TEXT("bad"), &world.bad.genesis, &head),
+				STATUS_OK);
+	}
+	ck_assert_int_eq(status, STATUS_LOG_DAMAGED);
+	ck_assert_int_eq(fixture_write(&world.fixture, &world.good, 3, 60), STATUS_OK);
+	ck_assert_int_eq(engine->ops->settle_down(engine), STATUS_OK);
+	fixture_check_log(&world.fixture, &world.good);
+	world_release(&world);
+}
+END_TEST
+
 /* Three journal rows of the bad log and one of the good, of which one is rotten. */
 static void
 crash_with_rotten_journal(struct world *world, const char *sql)
@@ -330,6 +358,7 @@ main(void)
 	tcase_add_test(
 		tests,
 		a_log_that_gets_stuck_while_room_is_made_for_it_refuses_and_costs_nobody_else);
+	tcase_add_test(tests, a_log_found_stuck_by_a_groups_own_commit_is_not_acknowledged_in_it);
 	tcase_add_test(tests, a_rotten_journal_row_and_those_behind_it_are_kept);
 	tcase_add_test(tests, a_journal_row_that_says_nothing_marks_its_log_by_the_row_behind_it);
 	tcase_add_test(tests, a_rotten_name_in_the_journal_marks_no_other_log);

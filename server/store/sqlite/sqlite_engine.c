@@ -56,6 +56,7 @@ struct sqlite_engine {
 struct group {
 	struct tail_batch *first, *last;
 	size_t bytes, actions;
+	size_t slice; /* actions of older groups to be put in place with it */
 };
 
 static struct sqlite_engine *
@@ -133,12 +134,11 @@ make_room(struct sqlite_engine *engine, const struct group *group)
  * own commit, what is more in commits before it. The tail then stays about that full, so the
  * generation that is frozen next is as large as that: the larger, the more actions share a page. */
 static enum status
-pay(struct sqlite_engine *engine, const struct group *group, size_t *slice)
+pay(struct sqlite_engine *engine, struct group *group)
 {
 	const size_t from = tail_bytes_max(engine->tail) / 4 * 3;
 	const size_t hurry = from + from / 6;
 	const size_t bytes = tail_bytes(engine->tail) + group->bytes;
-	*slice = 0;
 	if (bytes < from || tail_bytes(engine->tail) == 0) {
 		engine->owed = 0;
 		return STATUS_OK;
@@ -155,7 +155,7 @@ pay(struct sqlite_engine *engine, const struct group *group, size_t *slice)
 	if (engine->owed < APPLY_ACTIONS_MIN && engine->owed < engine->slice_actions &&
 	    bytes < hurry)
 		return STATUS_OK;
-	*slice = engine->owed;
+	group->slice = engine->owed;
 	engine->owed = 0;
 	if (!tail_is_applying(engine->tail))
 		tail_freeze(engine->tail);
@@ -202,10 +202,9 @@ stage(struct sqlite_engine *engine, struct tail_batch *batch, const struct appen
 }
 
 static enum status
-write_group(struct sqlite_engine *engine, struct group *group, const struct append *appends,
-	    size_t slice)
+append_group(struct sqlite_engine *engine, struct group *group, const struct append *appends)
 {
-	enum status status = db_begin(engine->db, true);
+	enum status status = STATUS_OK;
 	struct tail_batch *batch = group->first;
 	for (size_t i = 0; batch != NULL && status == STATUS_OK; i++, batch = batch->next) {
 		status = stage(engine, batch, &appends[i]);
@@ -215,17 +214,44 @@ write_group(struct sqlite_engine *engine, struct group *group, const struct appe
 		statement_bind_blob(engine->insert_record, 2, batch->record, batch->record_size);
 		status = statement_run(engine->insert_record);
 	}
-	if (status == STATUS_OK && slice > 0)
-		status = apply_slice(engine->apply, slice);
+	return status;
+}
+
+static enum status
+commit_group(struct sqlite_engine *engine)
+{
 #ifdef EDGEREPLAY_BREAK_ACK_BEFORE_COMMIT
 	/* The control of the kill test: acknowledges first, and commits with the next group. */
-	return status;
+	(void)engine;
+	return STATUS_OK;
+#else
+	return db_commit(engine->db);
 #endif
+}
+
+/* One commit for the group and a slice of what is older. When the slice finds one of the group's logs
+ * damaged, it is committed alone: STATUS_LOG_DAMAGED. */
+static enum status
+write_group(struct sqlite_engine *engine, struct group *group, const struct append *appends,
+	    size_t count)
+{
+	enum status found = STATUS_OK;
+	enum status status = db_begin(engine->db, true);
+	if (status == STATUS_OK && group->slice > 0) {
+		status = apply_slice(engine->apply, group->slice);
+		found = check_damage(engine, appends, count);
+	}
+	if (status == STATUS_OK && found == STATUS_OK)
+		status = append_group(engine, group, appends);
 	if (status == STATUS_OK)
-		status = db_commit(engine->db);
-	if (status != STATUS_OK)
+		status = commit_group(engine);
+	if (status != STATUS_OK) {
 		db_rollback(engine->db);
-	return status;
+		return status;
+	}
+	if (group->slice > 0)
+		apply_committed(engine->apply);
+	return found;
 }
 
 static enum status
@@ -233,24 +259,21 @@ engine_write(struct engine *base, const struct append *appends, size_t count)
 {
 	struct sqlite_engine *engine = engine_of(base);
 	struct group group = {0};
-	size_t slice = 0;
 	if (engine->failed)
 		return STATUS_STORAGE_UNAVAILABLE;
 	enum status status = encode_group(engine, appends, count, &group);
 	if (status == STATUS_OK)
 		status = make_room(engine, &group);
 	if (status == STATUS_OK)
-		status = pay(engine, &group, &slice);
+		status = pay(engine, &group);
 	/* Only now: what was applied to make room may have found one of these logs damaged. */
-	if (status == STATUS_OK && check_damage(engine, appends, count) != STATUS_OK) {
-		free_group(&group);
-		return STATUS_LOG_DAMAGED;
-	}
 	if (status == STATUS_OK)
-		status = write_group(engine, &group, appends, slice);
+		status = check_damage(engine, appends, count);
+	if (status == STATUS_OK)
+		status = write_group(engine, &group, appends, count);
 	if (status != STATUS_OK) {
 		free_group(&group);
-		return failed(engine, status);
+		return status == STATUS_LOG_DAMAGED ? status : failed(engine, status);
 	}
 	engine->written_at = clock_monotonic_msec();
 	if (!tail_is_filling(engine->tail))
@@ -258,8 +281,6 @@ engine_write(struct engine *base, const struct append *appends, size_t count)
 	engine->next_journal_id += count;
 	engine->wal_is_empty = false;
 	tail_publish(engine->tail, group.first);
-	if (slice > 0)
-		apply_committed(engine->apply);
 	return STATUS_OK;
 }
 
