@@ -12,9 +12,30 @@
 #define OUT_SIZE_MAX ((size_t)1 << 30)
 
 struct printing {
+	struct phone_store *store;
+	struct position at; /* of the last line */
 	struct buffer out;
-	bool failed;
+	enum exit_code code;
 };
+
+/* The local file may have rotted since: what does not chain is not printed. */
+static bool
+verify_confirmed(struct printing *printing, const struct logged *logged)
+{
+	struct logged computed = *logged;
+	struct hash stored;
+
+	phone_action_digest(&computed.kept);
+	if (chain_actions(&printing->at, &computed, 1) &&
+	    phone_store_link(printing->store, logged->seq, &stored) == STATUS_OK &&
+	    hash_equal(&printing->at.link, &stored))
+		return true;
+	report_error("the state's copy of seq %ju does not verify; pull without --state reads the "
+		     "server's",
+		     (uintmax_t)logged->seq);
+	printing->code = EXIT_UNVERIFIED;
+	return false;
+}
 
 static bool
 print_confirmed(void *cookie, const struct logged *logged)
@@ -22,25 +43,30 @@ print_confirmed(void *cookie, const struct logged *logged)
 	struct printing *printing = cookie;
 	struct buffer *out = &printing->out;
 
+	if (!verify_confirmed(printing, logged))
+		return false;
 	out->size = 0;
 	action_line_write(out, logged);
 	if (out->failed || fwrite(out->data, 1, out->size, stdout) != out->size)
-		printing->failed = true;
-	return !printing->failed;
+		printing->code = EXIT_LOCAL;
+	return printing->code == EXIT_FINE;
 }
 
 static enum exit_code
 print_after(struct phone_store *store, uint64_t after)
 {
-	struct printing printing = {.failed = false};
-	enum status status;
+	struct printing printing = {.store = store, .at.seq = after, .code = EXIT_FINE};
+	enum status status = phone_store_link(store, after, &printing.at.link);
 
+	if (status == STATUS_NOT_FOUND)
+		return EXIT_FINE; /* beyond the base: there is nothing to print */
 	buffer_init(&printing.out, OUT_SIZE_MAX);
-	status = phone_store_confirmed(store, after, print_confirmed, &printing);
+	if (status == STATUS_OK)
+		status = phone_store_confirmed(store, after, print_confirmed, &printing);
 	buffer_release(&printing.out);
-	if (status != STATUS_OK)
+	if (status != STATUS_OK || !report_output_done())
 		return EXIT_LOCAL;
-	return report_output_done() && !printing.failed ? EXIT_FINE : EXIT_LOCAL;
+	return printing.code;
 }
 
 /* What was confirmed is printed even if the end was not reached: it will not be new next time. */
@@ -63,10 +89,12 @@ pull_state(const struct cli_options *options)
 		code = EXIT_USAGE;
 	if (status == STATUS_OK) {
 		code = phone_sync_run(&sync);
-		if (code != EXIT_LOCAL &&
-		    print_after(sync.store, options->has_after ? options->after
-							       : sync.lowest_base) != EXIT_FINE)
-			code = EXIT_LOCAL;
+		enum exit_code printed = EXIT_FINE;
+		if (code != EXIT_LOCAL)
+			printed = print_after(sync.store, options->has_after ? options->after
+									     : sync.lowest_base);
+		if (printed != EXIT_FINE)
+			code = printed;
 	}
 	phone_store_close(sync.store);
 	transport_free(sync.transport);

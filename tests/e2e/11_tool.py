@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -73,6 +74,18 @@ def push_pull_head_and_status_tell_the_same():
         tablet.push(lines("tablet", 3))
         same(len(phone.pull().splitlines()), 3, "what is new")
         same((phone.status()["seq"], phone.status()["stateHash"]), (28, tablet.status()["stateHash"]), "status")
+
+
+@story.story
+def a_rotten_copy_in_the_state_is_not_printed():
+    with Daemon() as daemon:
+        phone = Device("phone", daemon.url, "rotten")
+        phone.push(lines("phone", 9))
+        with sqlite3.connect(phone.state) as database:
+            database.execute("UPDATE confirmed SET payload = CAST('{}' AS BLOB) WHERE seq = 5")
+        database.close()
+        printed = phone.pull("--after=0", expect=1)
+        same(len(printed.splitlines()), 4, "what is before it")
 
 
 @story.story

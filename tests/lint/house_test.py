@@ -52,7 +52,6 @@ PLANTED = [
     ("tests/later.py", "# FIX" + "ME\n", "FIX" + "ME"),
     ("server/base/nameless.h", "/* A header. */\n", "does not begin with"),
     ("server/base/other.h", "/*\n * another: name.\n */\n", "does not begin with"),
-    ("server/base/session.c", "/* a TLS session is not ours to keep */\n", None),
 ]
 
 
