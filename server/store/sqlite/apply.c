@@ -4,17 +4,20 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "store/sqlite/slice.h"
 
 struct apply {
 	struct db *db;
 	struct tail *tail;
 	struct damage *damage;
+	struct statement *insert_actions, *insert_batches;
 	struct statement *insert_action, *insert_batch, *link, *insert_log, *update_log;
 	struct statement *forget;
 
 	/* Where the applying generation stands. */
-	size_t batch, action;
-	bool ended; /* the last slice is written, not yet committed */
+	struct place at;
+	bool row_by_row; /* a row of it was ignored: each is looked at */
+	bool ended;	 /* the last slice is written, not yet committed */
 
 	/* Journal rows that stay. */
 	uint64_t *kept;
@@ -24,7 +27,38 @@ struct apply {
 	struct tail_log *log;
 	const struct tail_batch *head_batch;
 	size_t head_action;
+
+	struct slice slice;
 };
+
+static enum status
+prepare(struct apply *apply)
+{
+	const struct {
+		struct statement **statement;
+		const char *sql;
+	} statements[] = {
+		{&apply->insert_actions, "INSERT OR IGNORE INTO actions (" SLICE_ACTION_COLUMNS ")"
+					 " SELECT " SLICE_ACTION_COLUMNS " FROM " SLICE_ACTIONS},
+		{&apply->insert_batches, "INSERT OR IGNORE INTO batches (" SLICE_BATCH_COLUMNS ")"
+					 " SELECT " SLICE_BATCH_COLUMNS " FROM " SLICE_BATCHES},
+		{&apply->insert_action, "INSERT OR IGNORE INTO actions (" SLICE_ACTION_COLUMNS ")"
+					" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
+		{&apply->insert_batch, "INSERT OR IGNORE INTO batches (" SLICE_BATCH_COLUMNS ")"
+				       " VALUES (?1, ?2, ?3, ?4, ?5)"},
+		{&apply->link, "SELECT link FROM actions WHERE log = ?1 AND seq = ?2"},
+		{&apply->insert_log, "INSERT INTO logs (id, name, seq, link, received_at)"
+				     " VALUES (?1, ?2, ?3, ?4, ?5)"},
+		{&apply->update_log, "UPDATE logs SET seq = ?2, link = ?3, received_at = ?4"
+				     " WHERE id = ?1 AND seq < ?2"},
+		{&apply->forget, "DELETE FROM journal WHERE id BETWEEN ?1 AND ?2"},
+	};
+	enum status status = slice_attach(&apply->slice, apply->db);
+	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]) && status == STATUS_OK;
+	     i++)
+		status = db_prepare(apply->db, statements[i].sql, statements[i].statement);
+	return status;
+}
 
 enum status
 apply_new(struct db *db, struct tail *tail, struct damage *damage, struct apply **out)
@@ -37,31 +71,9 @@ apply_new(struct db *db, struct tail *tail, struct damage *damage, struct apply 
 	apply->db = db;
 	apply->tail = tail;
 	apply->damage = damage;
-	const struct {
-		struct statement **statement;
-		const char *sql;
-	} statements[] = {
-		{&apply->insert_action,
-		 "INSERT OR IGNORE INTO actions (log, seq, device, ts, link, type, payload)"
-		 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
-		{&apply->insert_batch,
-		 "INSERT OR IGNORE INTO batches (log, seq, last, received_at, writer)"
-		 " VALUES (?1, ?2, ?3, ?4, ?5)"},
-		{&apply->link, "SELECT link FROM actions WHERE log = ?1 AND seq = ?2"},
-		{&apply->insert_log, "INSERT INTO logs (id, name, seq, link, received_at)"
-				     " VALUES (?1, ?2, ?3, ?4, ?5)"},
-		{&apply->update_log, "UPDATE logs SET seq = ?2, link = ?3, received_at = ?4"
-				     " WHERE id = ?1 AND seq < ?2"},
-		{&apply->forget, "DELETE FROM journal WHERE id BETWEEN ?1 AND ?2"},
-	};
-	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
-		if (db_prepare(db, statements[i].sql, statements[i].statement) != STATUS_OK) {
-			free(apply);
-			return STATUS_STORAGE_UNAVAILABLE;
-		}
-	}
+	/* The db knows it from here on, so it is freed after the db's last statement. */
 	*out = apply;
-	return STATUS_OK;
+	return prepare(apply);
 }
 
 void
@@ -155,7 +167,7 @@ insert_action(struct apply *apply, const struct tail_batch *batch, size_t index)
 	statement_bind_text(insert, 6, action.type);
 	statement_bind_text(insert, 7, action.payload);
 	enum status status = statement_run(insert);
-	if (status == STATUS_OK && !db_changed(apply->db))
+	if (status == STATUS_OK && db_changes(apply->db) == 0)
 		status = compare_ignored(apply, seq, link);
 	return status;
 }
@@ -176,25 +188,97 @@ get_stuck(struct apply *apply, struct tail_batch *batch, size_t index)
 static enum status
 apply_batch(struct apply *apply, struct tail_batch *batch, size_t *actions_left)
 {
+	size_t *action = &apply->at.action;
 	CHECK(batch->log != NULL);
 	if (batch->log->stuck) {
-		apply->action = batch->action_count;
+		*action = batch->action_count;
 		return apply_keep(apply, batch->journal_id);
 	}
-	for (; apply->action < batch->action_count; --*actions_left) {
+	for (; *action < batch->action_count; --*actions_left) {
 		if (*actions_left == 0)
 			break;
-		enum status status = insert_action(apply, batch, apply->action);
+		enum status status = insert_action(apply, batch, *action);
 		if (status == STATUS_LOG_DAMAGED)
-			return get_stuck(apply, batch, apply->action);
-		if (status == STATUS_OK && apply->action == 0)
+			return get_stuck(apply, batch, *action);
+		if (status == STATUS_OK && *action == 0)
 			status = insert_batch(apply, batch);
 		if (status != STATUS_OK)
 			return status;
 		apply->head_batch = batch;
-		apply->head_action = apply->action++;
+		apply->head_action = (*action)++;
 	}
 	return STATUS_OK;
+}
+
+/* Writes the head of the log that the slice leaves, if it does. */
+static enum status
+enter_log(struct apply *apply, struct tail_log *log)
+{
+	if (apply->log == log)
+		return STATUS_OK;
+	enum status status = write_head(apply);
+	apply->log = log;
+	return status;
+}
+
+static enum status
+apply_row_by_row(struct apply *apply, size_t actions_max)
+{
+	size_t count;
+	struct tail_batch **items = tail_applying(apply->tail, &count);
+	enum status status = STATUS_OK;
+	size_t actions_left = actions_max;
+	while (status == STATUS_OK && apply->at.batch < count && actions_left > 0) {
+		struct tail_batch *batch = items[apply->at.batch];
+		status = enter_log(apply, batch->log);
+		if (status == STATUS_OK)
+			status = apply_batch(apply, batch, &actions_left);
+		if (apply->at.action == batch->action_count)
+			apply->at = (struct place){apply->at.batch + 1, 0};
+	}
+	return status;
+}
+
+/* The rows are in: moves on to the end, with the logs' heads. */
+static enum status
+advance(struct apply *apply, struct place end)
+{
+	size_t count;
+	struct tail_batch **items = tail_applying(apply->tail, &count);
+	enum status status = STATUS_OK;
+	while (status == STATUS_OK && place_is_before(apply->at, end)) {
+		const struct tail_batch *batch = items[apply->at.batch];
+		const bool whole = apply->at.batch < end.batch;
+		if (batch->log->stuck) {
+			status = apply_keep(apply, batch->journal_id);
+		} else {
+			status = enter_log(apply, batch->log);
+			apply->head_batch = batch;
+			apply->head_action = (whole ? batch->action_count : end.action) - 1;
+		}
+		apply->at = whole ? (struct place){apply->at.batch + 1, 0} : end;
+	}
+	return status;
+}
+
+/* A statement for all rows. *ignored: one of them was not taken, and the transaction is as it was
+ * when it began. */
+static enum status
+apply_at_once(struct apply *apply, size_t actions_max, bool *ignored)
+{
+	size_t count;
+	struct slice *slice = &apply->slice;
+	struct tail_batch **items = tail_applying(apply->tail, &count);
+	slice_set(slice, items, count, apply->at, actions_max);
+	enum status status = statement_run(apply->insert_actions);
+	*ignored = status == STATUS_OK && db_changes(apply->db) != slice->actions;
+	if (*ignored) {
+		db_rollback(apply->db);
+		return db_begin(apply->db, true);
+	}
+	if (status == STATUS_OK)
+		status = statement_run(apply->insert_batches);
+	return status == STATUS_OK ? advance(apply, slice->end) : status;
 }
 
 static int
@@ -234,27 +318,17 @@ enum status
 apply_slice(struct apply *apply, size_t actions_max)
 {
 	size_t count;
-	struct tail_batch **items = tail_applying(apply->tail, &count);
+	(void)tail_applying(apply->tail, &count);
 	CHECK(count > 0 && !apply->ended && actions_max > 0);
 	apply->log = NULL;
 	enum status status = STATUS_OK;
-	size_t actions_left = actions_max;
-	while (status == STATUS_OK && apply->batch < count && actions_left > 0) {
-		struct tail_batch *batch = items[apply->batch];
-		if (apply->log != batch->log) {
-			status = write_head(apply);
-			apply->log = batch->log;
-		}
-		if (status == STATUS_OK)
-			status = apply_batch(apply, batch, &actions_left);
-		if (apply->action == batch->action_count) {
-			apply->batch++;
-			apply->action = 0;
-		}
-	}
+	if (!apply->row_by_row)
+		status = apply_at_once(apply, actions_max, &apply->row_by_row);
+	if (status == STATUS_OK && apply->row_by_row)
+		status = apply_row_by_row(apply, actions_max);
 	if (status == STATUS_OK)
 		status = write_head(apply);
-	if (status == STATUS_OK && apply->batch == count) {
+	if (status == STATUS_OK && apply->at.batch == count) {
 		status = forget_records(apply);
 		apply->ended = true;
 	}
@@ -264,12 +338,12 @@ apply_slice(struct apply *apply, size_t actions_max)
 void
 apply_committed(struct apply *apply)
 {
-	tail_leave(apply->tail, apply->batch);
+	tail_leave(apply->tail, apply->at.batch);
 	if (!apply->ended)
 		return;
 	tail_finish(apply->tail);
-	apply->batch = 0;
-	apply->action = 0;
+	apply->at = (struct place){0};
+	apply->row_by_row = false;
 	apply->kept_count = 0;
 	apply->ended = false;
 }

@@ -293,10 +293,16 @@ db_rollback(struct db *db)
 	}
 }
 
-bool
-db_changed(const struct db *db)
+uint64_t
+db_changes(const struct db *db)
 {
-	return sqlite3_changes(db->handle) != 0;
+	return (uint64_t)sqlite3_changes64(db->handle);
+}
+
+struct sqlite3 *
+db_handle(struct db *db)
+{
+	return db->handle;
 }
 
 void

@@ -60,8 +60,8 @@ MUST_CHECK enum status db_begin(struct db *, bool immediate);
 MUST_CHECK enum status db_commit(struct db *);
 void db_rollback(struct db *); /* also ends a read; an error has nothing to add */
 
-/* Whether the last INSERT, UPDATE or DELETE changed a row. */
-bool db_changed(const struct db *);
+/* Rows that the last INSERT, UPDATE or DELETE changed. */
+uint64_t db_changes(const struct db *);
 
 /* Forgets cached pages, so that the next read comes from the file. */
 void db_forget_pages(struct db *);
@@ -74,6 +74,10 @@ uint64_t db_wal_pages(const struct db *);
 MUST_CHECK enum status db_checkpoint(struct db *, enum checkpoint, bool *complete);
 
 const char *db_path(const struct db *);
+
+/* For this folder's rooms that need more of SQLite. */
+struct sqlite3;
+struct sqlite3 *db_handle(struct db *);
 
 void statement_bind_u64(struct statement *, int index, uint64_t);
 void statement_bind_text(struct statement *, int index, struct text);

@@ -13,6 +13,7 @@
 #include "store/sqlite/db.h"
 #include "store/sqlite/gather.h"
 #include "store/sqlite/reader.h"
+#include "store/sqlite/records.h"
 #include "store/sqlite/recover.h"
 #include "store/sqlite/rows.h"
 #include "store/sqlite/shard_file.h"
@@ -41,7 +42,7 @@ struct sqlite_engine {
 	struct readers *readers;
 	struct gatherer gatherer;
 	struct checkpointer checkpointer;
-	struct statement *insert_record;
+	struct records records;
 	size_t slice_actions;
 
 	uint64_t next_journal_id;
@@ -206,15 +207,9 @@ append_group(struct sqlite_engine *engine, struct group *group, const struct app
 {
 	enum status status = STATUS_OK;
 	struct tail_batch *batch = group->first;
-	for (size_t i = 0; batch != NULL && status == STATUS_OK; i++, batch = batch->next) {
+	for (size_t i = 0; batch != NULL && status == STATUS_OK; i++, batch = batch->next)
 		status = stage(engine, batch, &appends[i]);
-		if (status != STATUS_OK)
-			break;
-		statement_bind_u64(engine->insert_record, 1, batch->journal_id);
-		statement_bind_blob(engine->insert_record, 2, batch->record, batch->record_size);
-		status = statement_run(engine->insert_record);
-	}
-	return status;
+	return status == STATUS_OK ? records_insert(&engine->records, group->first) : status;
 }
 
 static enum status
@@ -367,11 +362,11 @@ engine_close(struct engine *base)
 {
 	struct sqlite_engine *engine = engine_of(base);
 	readers_free(engine->readers);
+	rows_free(engine->rows);
+	db_close(engine->db); /* before what it reads by its feeds */
 	apply_free(engine->apply);
 	tail_free(engine->tail);
 	damage_free(engine->damage);
-	rows_free(engine->rows);
-	db_close(engine->db);
 	free(engine);
 }
 
@@ -424,8 +419,7 @@ build(struct sqlite_engine *engine, const struct sqlite_options *options)
 	if (status == STATUS_OK)
 		status = apply_new(engine->db, engine->tail, engine->damage, &engine->apply);
 	if (status == STATUS_OK)
-		status = db_prepare(engine->db, "INSERT INTO journal (id, record) VALUES (?1, ?2)",
-				    &engine->insert_record);
+		status = records_prepare(&engine->records, engine->db);
 	engine->slice_actions = options->slice_actions;
 	engine->gatherer = (struct gatherer){engine->rows, engine->tail, engine->damage};
 	checkpointer_init(&engine->checkpointer, engine->db);
