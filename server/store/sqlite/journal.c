@@ -53,13 +53,15 @@ put_text(uint8_t *at, struct text text, unsigned length_size)
 	return put_bytes(put(at, text.size, length_size), text.data, text.size);
 }
 
+/* The actions between are covered by the last link, which is. */
 static void
-checksum(const uint8_t *bytes, size_t size, uint8_t sum[CHECKSUM_SIZE])
+checksum(const uint8_t *bytes, size_t size, size_t actions_at, uint8_t sum[CHECKSUM_SIZE])
 {
 	crypto_generichash_state state;
 	CHECK(crypto_generichash_init(&state, NULL, 0, CHECKSUM_SIZE) == 0);
 	CHECK(crypto_generichash_update(&state, bytes, CHECKSUM_AT) == 0);
-	CHECK(crypto_generichash_update(&state, bytes + BODY_AT, size - BODY_AT) == 0);
+	CHECK(crypto_generichash_update(&state, bytes + BODY_AT, actions_at - BODY_AT) == 0);
+	CHECK(crypto_generichash_update(&state, bytes + size - HASH_SIZE, HASH_SIZE) == 0);
 	CHECK(crypto_generichash_final(&state, sum, CHECKSUM_SIZE) == 0);
 }
 
@@ -82,6 +84,7 @@ journal_encode(const struct append *append, uint8_t *bytes, size_t size)
 		at = put_text(at, batch->devices[i], 1);
 	}
 	at = put(at, append->applied, 4);
+	const size_t actions_at = (size_t)(at - bytes);
 	size_t applied = 0;
 	for (size_t i = 0; i < batch->action_count; i++) {
 		if (append->outcomes[i].kind != OUTCOME_APPLIED)
@@ -96,7 +99,7 @@ journal_encode(const struct append *append, uint8_t *bytes, size_t size)
 	}
 	at = put_bytes(at, append->head.position.link.bytes, HASH_SIZE);
 	CHECK(applied == append->applied && at == bytes + size);
-	checksum(bytes, size, bytes + CHECKSUM_AT);
+	checksum(bytes, size, actions_at, bytes + CHECKSUM_AT);
 }
 
 /* What is left to read; once a field does not fit, failed stays set. */
@@ -220,12 +223,11 @@ actions_chain(const struct record *record, struct cursor *cursor)
 bool
 journal_decode(const uint8_t *bytes, size_t size, struct record *record)
 {
-	if (size < BODY_AT)
-		return false;
 	uint8_t sum[CHECKSUM_SIZE];
-	checksum(bytes, size, sum);
-	if (memcmp(sum, bytes + CHECKSUM_AT, CHECKSUM_SIZE) != 0 ||
-	    !journal_peek(bytes, size, record))
+	if (!journal_peek(bytes, size, record))
+		return false;
+	checksum(bytes, size, record->actions_at, sum);
+	if (memcmp(sum, bytes + CHECKSUM_AT, CHECKSUM_SIZE) != 0)
 		return false;
 	struct cursor cursor = {bytes + record->actions_at, size - record->actions_at, false};
 	return actions_chain(record, &cursor);

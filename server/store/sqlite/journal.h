@@ -2,7 +2,7 @@
  * journal: the bytes of one journal record: a batch as it was acknowledged. Pure.
  *
  *      0  u8   version, 1
- *      1  16   checksum: BLAKE2b-16 of the version and of everything from byte 17
+ *      1  16   checksum: BLAKE2b-16 of the version, of byte 17 up to the first action, and of the last link
  *     17  u16  |log| ‖ log
  *         u64  seq of the first action
  *         32   link before it
@@ -12,7 +12,8 @@
  *         u32  actions, each: u8 device ‖ u64 ts ‖ u16 |type| ‖ type ‖ u32 |payload| ‖ payload
  *         32   link after the last one
  *
- * Integers are big-endian. The links between are not kept: they are chained again from the first.
+ * Integers are big-endian. The links between are not kept: they are chained again from the first. So
+ * the last one vouches for the actions, and the checksum for what the chain does not cover.
  */
 #ifndef STORE_SQLITE_JOURNAL_H
 #define STORE_SQLITE_JOURNAL_H

@@ -184,25 +184,29 @@ read_batch(struct reading *reading, const struct tail_batch *batch)
 {
 	struct page *page = &reading->page;
 	uint64_t last = tail_batch_last_seq(batch);
-	while (page->rows_left > 0 && page->at.seq < page->upto && page->at.seq < last) {
-		struct row row = {.seq = page->at.seq + 1,
-				  .received_at = batch->received_at,
-				  .writer = batch->writer};
-		size_t device;
-		tail_batch_action(batch, row.seq - batch->first_seq, &row.action, &device);
-		chain_digest(&row.action, &row.digest);
-		chain_link(&page->at.link, &row.digest, &row.link);
-		if (!hash_equal(&row.link, tail_batch_link(batch, row.seq))) {
-			struct head good = {.position = page->at};
-			return mark(reading, &good, "an action in memory does not verify");
+	enum status status = STATUS_OK;
+	struct relink relink;
+	relink_init(&relink);
+	while (status == STATUS_OK && !page->stopped && page->rows_left > 0 &&
+	       page->at.seq < page->upto && page->at.seq < last) {
+		uint64_t seq = relink_next_seq(&relink, page);
+		while (!relink_is_full(&relink, page) && seq <= last) {
+			struct row row = {.seq = seq,
+					  .link = *tail_batch_link(batch, seq),
+					  .received_at = batch->received_at,
+					  .writer = batch->writer};
+			size_t device;
+			tail_batch_action(batch, seq - batch->first_seq, &row.action, &device);
+			relink_add(&relink, &row);
+			seq++;
 		}
-		page->stopped = !page->visitor(page->cookie, &row);
-		if (page->stopped)
-			return STATUS_OK;
-		page->at = (struct position){row.seq, row.link};
-		page->rows_left--;
+		status = relink_visit(&relink, page, NULL, NULL);
 	}
-	return STATUS_OK;
+	if (status == STATUS_LOG_DAMAGED) {
+		struct head good = {.position = page->at};
+		status = mark(reading, &good, "an action in memory does not verify");
+	}
+	return status;
 }
 
 static enum status

@@ -18,6 +18,9 @@ struct rows {
 	struct db *db;
 	struct statement *log, *pair, *page, *downward, *links, *batches, *stamp, *newest;
 	struct buffer writer; /* of the batch that a page is in */
+	uint64_t last;	      /* of that batch */
+	uint64_t received_at;
+	struct relink relink;
 };
 
 static enum status
@@ -101,9 +104,9 @@ rows_log(struct rows *rows, struct text name, const struct hash *genesis, struct
 	return status;
 }
 
-/* Reads the action of a statement with ACTION_COLUMNS, its digest and its link. */
+/* Reads the action of a statement with ACTION_COLUMNS, and its link. */
 static bool
-read_action(struct statement *statement, struct row *row)
+read_columns(struct statement *statement, struct row *row)
 {
 	row->seq = statement_u64(statement, ROW_SEQ);
 	row->action.device = statement_text(statement, ROW_DEVICE);
@@ -111,8 +114,15 @@ read_action(struct statement *statement, struct row *row)
 	row->action.type = statement_text(statement, ROW_TYPE);
 	row->action.payload = statement_text(statement, ROW_PAYLOAD);
 	/* Sizes that no preimage can hold would be a bug in chain_digest, and rot here. */
-	if (!statement_hash(statement, ROW_LINK, &row->link) ||
-	    row->action.device.size > DEVICE_SIZE_MAX || row->action.type.size > TYPE_SIZE_MAX)
+	return statement_hash(statement, ROW_LINK, &row->link) &&
+	       row->action.device.size <= DEVICE_SIZE_MAX && row->action.type.size <= TYPE_SIZE_MAX;
+}
+
+/* And its digest. */
+static bool
+read_action(struct statement *statement, struct row *row)
+{
+	if (!read_columns(statement, row))
 		return false;
 	chain_digest(&row->action, &row->digest);
 	return true;
@@ -268,51 +278,63 @@ rows_last_good(struct rows *rows, const struct log_row *log, uint64_t seq, struc
 /* Moves on to the batch that a row is in. What no batch covers has no receipt: the chain does not
  * cover it, so the row is served without. */
 static enum status
-batch_of_row(struct rows *rows, uint64_t *last, struct row *row)
+batch_of_row(void *cookie, struct row *row)
 {
-	while (*last < row->seq) {
+	struct rows *rows = cookie;
+	while (rows->last < row->seq) {
 		enum step step = statement_step(rows->batches);
 		if (step == STEP_FAULT)
 			return STATUS_STORAGE_UNAVAILABLE;
 		rows->writer.size = 0;
-		row->received_at = 0;
-		*last = SEQ_MAX;
+		rows->received_at = 0;
+		rows->last = SEQ_MAX;
 		if (step != STEP_ROW)
 			break;
-		*last = statement_u64(rows->batches, 0);
-		row->received_at = statement_u64(rows->batches, 1);
+		rows->last = statement_u64(rows->batches, 0);
+		rows->received_at = statement_u64(rows->batches, 1);
 		struct text writer = statement_text(rows->batches, 2);
 		if (writer.size <= UINT16_MAX)
 			buffer_append_text(&rows->writer, writer);
 		if (rows->writer.failed)
 			return out_of_memory(rows->db);
 	}
+	row->received_at = rows->received_at;
 	row->writer = (struct text){rows->writer.data, rows->writer.size};
+	return STATUS_OK;
+}
+
+/* Gathers the next rows. A row that cannot be gathered ends it, and is the outcome. */
+static enum status
+gather_rows(struct rows *rows, const struct page *page)
+{
+	while (!relink_is_full(&rows->relink, page)) {
+		struct row row = {0};
+		enum step step = statement_step(rows->page);
+		if (step != STEP_ROW)
+			return step_status(step);
+		if (!read_columns(rows->page, &row) ||
+		    row.seq != relink_next_seq(&rows->relink, page))
+			return STATUS_LOG_DAMAGED;
+		relink_add(&rows->relink, &row);
+	}
 	return STATUS_OK;
 }
 
 static enum status
 visit_rows(struct rows *rows, struct page *page)
 {
-	struct row row = {0};
-	uint64_t last = 0;
-	while (page->rows_left > 0 && page->at.seq < page->upto) {
-		enum step step = statement_step(rows->page);
-		if (step != STEP_ROW)
-			return step_status(step);
-		if (!read_action(rows->page, &row) || row.seq != page->at.seq + 1 ||
-		    !follows(&page->at.link, &row))
-			return STATUS_LOG_DAMAGED;
-		enum status status = batch_of_row(rows, &last, &row);
-		if (status != STATUS_OK)
-			return status;
-		page->stopped = !page->visitor(page->cookie, &row);
-		if (page->stopped)
-			return STATUS_OK;
-		page->at = (struct position){row.seq, row.link};
-		page->rows_left--;
+	enum status status = STATUS_OK;
+	relink_init(&rows->relink);
+	rows->last = 0;
+	while (status == STATUS_OK && !page->stopped && page->rows_left > 0 &&
+	       page->at.seq < page->upto) {
+		/* What comes before a bad row is served before the row is spoken of. */
+		enum status gathered = gather_rows(rows, page);
+		status = relink_visit(&rows->relink, page, batch_of_row, rows);
+		if (status == STATUS_OK && !page->stopped)
+			status = gathered;
 	}
-	return STATUS_OK;
+	return status;
 }
 
 enum status

@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "store/engine.h"
 #include "store/sqlite/db.h"
+#include "store/sqlite/relink.h"
 
 struct rows;
 
@@ -66,16 +67,6 @@ MUST_CHECK enum status rows_newest(struct rows *, const struct log_row *, struct
  * the genesis. */
 MUST_CHECK enum status rows_last_good(struct rows *, const struct log_row *, uint64_t seq,
 				      struct head *good);
-
-/* Where a page stands: begins at a verified position, ends at the last row visited. */
-struct page {
-	struct position at;
-	uint64_t upto;
-	uint64_t rows_left;
-	bool stopped; /* the visitor had enough */
-	row_visitor *visitor;
-	void *cookie;
-};
 
 /* Visits the rows after page->at, each verified. STATUS_LOG_DAMAGED: page->at is the last good one.
  */

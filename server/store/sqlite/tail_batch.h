@@ -5,8 +5,8 @@
  *     struct tail_batch │ actions: next, offset, link … │ devices … │ record's bytes
  *                             ╰── points into ──────────────────────▶
  *
- * Threads: once published a batch is only read, but for refs (guarded by the tail's lock), next of
- * an action, and the devices' entries (the writer's).
+ * Threads: once published a batch is only read, but for refs (guarded by the tail's lock), next and at
+ * of an action, and the devices' entries (the writer's).
  */
 #ifndef STORE_SQLITE_TAIL_BATCH_H
 #define STORE_SQLITE_TAIL_BATCH_H
@@ -22,6 +22,7 @@ struct tail_device;
 
 struct tail_action {
 	struct tail_action *next; /* with the same stamp bucket */
+	struct tail_action **at;  /* what points to this one there */
 	uint32_t offset;	  /* in the record */
 	uint32_t index;		  /* in the batch */
 	struct hash link;

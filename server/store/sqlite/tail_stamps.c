@@ -110,7 +110,11 @@ tail_stamps_add(struct tail_stamps *stamps, struct tail_batch *batch)
 		if (action.ts > entry->newest)
 			entry->newest = action.ts;
 		struct tail_action **bucket = bucket_of(stamps, entry, action.ts);
-		batch->actions[i].next = *bucket;
+		struct tail_action *first = *bucket;
+		batch->actions[i].next = first;
+		batch->actions[i].at = bucket;
+		if (first != NULL)
+			first->at = &batch->actions[i].next;
 		*bucket = &batch->actions[i];
 	}
 }
@@ -119,16 +123,10 @@ void
 tail_stamps_remove(struct tail_stamps *stamps, struct tail_batch *batch)
 {
 	for (size_t i = 0; i < batch->action_count; i++) {
-		struct action action;
-		size_t device;
-		tail_batch_action(batch, i, &action, &device);
-		struct tail_action **at =
-			bucket_of(stamps, batch->devices[device].entry, action.ts);
-		while (*at != &batch->actions[i]) {
-			CHECK(*at != NULL);
-			at = &(*at)->next;
-		}
-		*at = batch->actions[i].next;
+		struct tail_action *action = &batch->actions[i];
+		*action->at = action->next;
+		if (action->next != NULL)
+			action->next->at = action->at;
 	}
 	for (size_t i = 0; i < batch->device_count; i++) {
 		struct tail_device *entry = batch->devices[i].entry;
