@@ -41,6 +41,7 @@ struct config {
 		char dir[CONFIG_TEXT_SIZE];
 		uint64_t shards;
 		uint64_t queue;
+		uint64_t queue_msec;
 		uint64_t tail_bytes;
 		uint64_t group;
 		uint64_t linger_usec;

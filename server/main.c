@@ -66,6 +66,7 @@ store_options_of(const struct server *server)
 		.dir = config->store.dir,
 		.shards = (unsigned)config->store.shards,
 		.queue_jobs = config->store.queue,
+		.queue_msec = config->store.queue_msec,
 		.tail_bytes = config->store.tail_bytes,
 		.group_jobs = config->store.group,
 		.linger_usec = config->store.linger_usec,

@@ -24,6 +24,7 @@ struct shard {
 	struct queue *queue;
 	struct job **jobs; /* the group under way */
 	pthread_t writer;
+	atomic_bool busy; /* jobs wait too long; the writer says so */
 
 	/* The engine is replaced under the write lock, by the writer; readers hold the read lock.
 	 */
@@ -173,6 +174,22 @@ run_jobs(struct shard *shard, size_t count)
 		run_group(shard, shard->jobs + first, count - first);
 }
 
+/* Sees by the oldest job of a group whether jobs wait too long. One that was not much waited for
+ * ends it only well below the limit, or the shard would be busy every other moment. */
+static void
+judge_wait(struct shard *shard, size_t count)
+{
+	const uint64_t limit_usec = 1000 * shard->options.queue_msec;
+	if (limit_usec == 0)
+		return;
+	const uint64_t waited =
+		count == 0 ? 0 : clock_monotonic_usec() - shard->jobs[0]->queued_usec;
+	if (waited > limit_usec)
+		atomic_store(&shard->busy, true);
+	else if (waited <= limit_usec / 2)
+		atomic_store(&shard->busy, false);
+}
+
 /*
  * Takes the next group. A commit costs as much as handling many requests, so where several clients
  * are at work a group waits a moment for as many jobs as came lately. How many that is, is found by
@@ -207,6 +224,7 @@ writer_main(void *cookie)
 		/* Asked before the jobs are taken: a last one may come just before it closes. */
 		const bool closed = queue_is_closed(shard->queue);
 		const size_t count = take_group(shard, wait_msec);
+		judge_wait(shard, count);
 		if (count == 0 && closed)
 			break;
 		if (shard->engine == NULL)
@@ -319,6 +337,7 @@ shard_set_clock(struct shard *shard, const struct clock_policy *clock)
 enum status
 shard_submit(struct shard *shard, struct job *job)
 {
+	job->queued_usec = clock_monotonic_usec();
 	return queue_push(shard->queue, job) ? STATUS_OK : STATUS_BACKPRESSURE;
 }
 
@@ -326,4 +345,10 @@ unsigned
 shard_load_percent(struct shard *shard)
 {
 	return (unsigned)(100 * queue_count(shard->queue) / shard->options.queue_jobs);
+}
+
+bool
+shard_is_busy(const struct shard *shard)
+{
+	return atomic_load_explicit(&shard->busy, memory_order_relaxed);
 }

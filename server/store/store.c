@@ -16,7 +16,7 @@ struct store {
 
 /* The first bits of the genesis link: doubling the shards splits each in two by one more bit. */
 static struct shard *
-shard_of(struct store *store, const struct hash *genesis)
+shard_of(const struct store *store, const struct hash *genesis)
 {
 	const unsigned first = genesis->bytes[0];
 	return store->shards[first * store->directory.shards / 256];
@@ -52,6 +52,7 @@ open_shards(struct store *store, const char **problem)
 	for (unsigned number = 0; number < store->directory.shards; number++) {
 		const struct shard_options shard = {.number = number,
 						    .queue_jobs = options->queue_jobs,
+						    .queue_msec = options->queue_msec,
 						    .group_jobs = options->group_jobs,
 						    .group_bytes = options->tail_bytes / 4,
 						    .linger_usec = options->linger_usec,
@@ -134,8 +135,17 @@ store_submit(struct store *store, struct job *job)
 uint64_t
 store_backoff_msec(struct store *store, const struct hash *genesis)
 {
-	const unsigned load = shard_load_percent(shard_of(store, genesis));
-	return load < 50 ? 0 : 20 * (uint64_t)(load - 50);
+	struct shard *shard = shard_of(store, genesis);
+	const unsigned load = shard_load_percent(shard);
+	const uint64_t backoff = load < 50 ? 0 : 20 * (uint64_t)(load - 50);
+	const uint64_t least = shard_is_busy(shard) ? store->options.queue_msec : 0;
+	return backoff > least ? backoff : least;
+}
+
+bool
+store_is_busy(const struct store *store, const struct hash *genesis)
+{
+	return shard_is_busy(shard_of(store, genesis));
 }
 
 enum status
