@@ -87,4 +87,8 @@ void json_place(const struct json *, size_t at, size_t *line, size_t *column);
 /* Appends a JSON string with its quotes. The text must be UTF-8. Escapes only what must be. */
 void json_write_string(struct buffer *, struct text);
 
+/* The same where there is room for JSON_STRING_SIZE_MAX of the text's size. Returns its end. */
+#define JSON_STRING_SIZE_MAX(size) (6 * (size) + 2)
+char *json_put_string(char *to, struct text);
+
 #endif

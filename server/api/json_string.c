@@ -25,19 +25,19 @@ bytes_below(uint64_t word, uint8_t bound)
 	return (word - EACH_BYTE(bound)) & ~word;
 }
 
-/* Whether a byte of the word is a quote, a backslash or a control character. */
-static bool
-word_needs_escape(uint64_t word)
+/* Marks the highest bit of the bytes that are a quote, a backslash or a control character. */
+static uint64_t
+word_hits(uint64_t word)
 {
-	uint64_t hit = bytes_below(word, 0x20) | bytes_below(word ^ EACH_BYTE('"'), 1) |
-		       bytes_below(word ^ EACH_BYTE('\\'), 1);
-	return (hit & EACH_BYTE(0x80)) != 0;
+	uint64_t hits = bytes_below(word, 0x20) | bytes_below(word ^ EACH_BYTE('"'), 1) |
+			bytes_below(word ^ EACH_BYTE('\\'), 1);
+	return hits & EACH_BYTE(0x80);
 }
 
 static bool
 word_is_plain(uint64_t word)
 {
-	return (word & EACH_BYTE(0x80)) == 0 && !word_needs_escape(word);
+	return (word & EACH_BYTE(0x80)) == 0 && word_hits(word) == 0;
 }
 
 /* A string while it is read: bytes move from `from` down to `to`, which is never ahead. */
@@ -224,15 +224,28 @@ static const char escapes[256] = {
 	[0x1c] = 'u', [0x1d] = 'u',  [0x1e] = 'u', [0x1f] = 'u',
 };
 
+/* How many of the word's bytes, from the first, need no escape. */
+static size_t
+plain_bytes(uint64_t word)
+{
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+	word = __builtin_bswap64(word); /* borrows go to later bytes, never to earlier ones */
+#endif
+	uint64_t hits = word_hits(word);
+	return hits == 0 ? sizeof(word) : (size_t)__builtin_ctzll(hits) / 8;
+}
+
 /* How many bytes escaping adds. */
 static size_t
 escape_growth(struct text text)
 {
 	size_t growth = 0, i = 0;
 	while (i < text.size) {
-		if (text.size - i >= 8 && !word_needs_escape(load_word(text.data + i))) {
-			i += 8;
-			continue;
+		if (text.size - i >= sizeof(uint64_t)) {
+			size_t plain = plain_bytes(load_word(text.data + i));
+			i += plain;
+			if (plain == sizeof(uint64_t))
+				continue;
 		}
 		char letter = escapes[(unsigned char)text.data[i++]];
 		growth += letter == '\0' ? 0 : letter == 'u' ? 5 : 1;
@@ -241,50 +254,62 @@ escape_growth(struct text text)
 }
 
 static char *
-write_escaped(char *to, struct text text)
+write_byte(char *to, unsigned char byte)
 {
 	static const char digits[] = "0123456789abcdef";
-	size_t i = 0;
-	while (i < text.size) {
-		if (text.size - i >= 8 && !word_needs_escape(load_word(text.data + i))) {
-			memcpy(to, text.data + i, 8);
-			to += 8;
-			i += 8;
-			continue;
-		}
-		unsigned char byte = (unsigned char)text.data[i++];
-		char letter = escapes[byte];
-		if (letter == '\0') {
-			*to++ = (char)byte;
-			continue;
-		}
-		*to++ = '\\';
-		*to++ = letter;
-		if (letter == 'u') {
-			*to++ = '0';
-			*to++ = '0';
-			*to++ = digits[byte >> 4];
-			*to++ = digits[byte & 15];
+	char letter = escapes[byte];
+	if (letter == '\0') {
+		*to++ = (char)byte;
+		return to;
+	}
+	*to++ = '\\';
+	*to++ = letter;
+	if (letter == 'u') {
+		*to++ = '0';
+		*to++ = '0';
+		*to++ = digits[byte >> 4];
+		*to++ = digits[byte & 15];
+	}
+	return to;
+}
+
+/* While eight bytes are left to read, there is room to write eight: a word is written whole, and
+ * what comes next overwrites its end. */
+static char *
+write_escaped(char *to, struct text text)
+{
+	const char *from = text.data;
+	size_t left = text.size;
+	while (left >= sizeof(uint64_t)) {
+		uint64_t word = load_word(from);
+		size_t plain = plain_bytes(word);
+		memcpy(to, &word, sizeof(word));
+		to += plain;
+		from += plain;
+		left -= plain;
+		if (plain < sizeof(word)) {
+			to = write_byte(to, (unsigned char)*from++);
+			left--;
 		}
 	}
+	for (; left > 0; left--)
+		to = write_byte(to, (unsigned char)*from++);
+	return to;
+}
+
+char *
+json_put_string(char *to, struct text text)
+{
+	*to++ = '"';
+	to = write_escaped(to, text);
+	*to++ = '"';
 	return to;
 }
 
 void
 json_write_string(struct buffer *out, struct text text)
 {
-	size_t growth = escape_growth(text);
-	size_t size = text.size + growth + 2;
-	char *to = buffer_reserve(out, size);
-	if (!to)
-		return;
-	*to++ = '"';
-	if (growth > 0) {
-		to = write_escaped(to, text);
-	} else if (text.size > 0) {
-		memcpy(to, text.data, text.size);
-		to += text.size;
-	}
-	*to = '"';
-	out->size += size;
+	char *to = buffer_reserve(out, text.size + escape_growth(text) + 2);
+	if (to != NULL)
+		out->size += (size_t)(json_put_string(to, text) - to);
 }

@@ -3,6 +3,8 @@
  */
 #include "api/wire.h"
 
+#include <string.h>
+
 #include "api/json.h"
 
 void
@@ -46,19 +48,53 @@ write_meta(struct buffer *out, const struct row *row)
 	}
 }
 
+#define ROW_SEQ "{\"seq\":"
+#define ROW_DEVICE ",\"device\":"
+#define ROW_TS ",\"ts\":"
+#define ROW_TYPE ",\"type\":"
+#define ROW_PAYLOAD ",\"payload\":"
+
+/* All of a row but its texts. */
+#define ROW_SIZE_FIXED                                                                             \
+	(sizeof(ROW_SEQ ROW_DEVICE ROW_TS ROW_TYPE ROW_PAYLOAD) + 2 * (size_t)U64_DIGITS_MAX)
+
+/* Room for a payload of at most so many bytes is asked for as if all of them grew, without looking
+ * at them twice. */
+#define PAYLOAD_SIZE_SHORT ((size_t)1024)
+
+static char *
+put(char *to, struct text text)
+{
+	memcpy(to, text.data, text.size);
+	return to + text.size;
+}
+
 void
 wire_write_row(struct buffer *out, const struct row *row, bool meta)
 {
-	buffer_append_text(out, TEXT("{\"seq\":"));
-	buffer_append_u64(out, row->seq);
-	buffer_append_text(out, TEXT(",\"device\":"));
-	json_write_string(out, row->action.device);
-	buffer_append_text(out, TEXT(",\"ts\":"));
-	buffer_append_u64(out, row->action.ts);
-	buffer_append_text(out, TEXT(",\"type\":"));
-	json_write_string(out, row->action.type);
-	buffer_append_text(out, TEXT(",\"payload\":"));
-	json_write_string(out, row->action.payload);
+	const struct action *action = &row->action;
+	bool is_short = action->payload.size <= PAYLOAD_SIZE_SHORT;
+	size_t size = ROW_SIZE_FIXED + JSON_STRING_SIZE_MAX(action->device.size) +
+		      JSON_STRING_SIZE_MAX(action->type.size);
+	if (is_short)
+		size += JSON_STRING_SIZE_MAX(action->payload.size);
+	char *to = buffer_reserve(out, size);
+	if (to == NULL)
+		return;
+	char *end = put(to, TEXT(ROW_SEQ));
+	end = u64_put(end, row->seq);
+	end = put(end, TEXT(ROW_DEVICE));
+	end = json_put_string(end, action->device);
+	end = put(end, TEXT(ROW_TS));
+	end = u64_put(end, action->ts);
+	end = put(end, TEXT(ROW_TYPE));
+	end = json_put_string(end, action->type);
+	end = put(end, TEXT(ROW_PAYLOAD));
+	if (is_short)
+		end = json_put_string(end, action->payload);
+	out->size += (size_t)(end - to);
+	if (!is_short)
+		json_write_string(out, action->payload);
 	if (meta)
 		write_meta(out, row);
 	buffer_append_text(out, TEXT("}"));

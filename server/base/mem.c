@@ -193,16 +193,39 @@ buffer_append_text(struct buffer *buffer, struct text text)
 	buffer_append(buffer, text.data, text.size);
 }
 
+static size_t
+digit_count(uint64_t value)
+{
+	size_t count = 1;
+	for (; value >= 10000; value /= 10000)
+		count += 4;
+	return count + (value >= 10) + (value >= 100) + (value >= 1000);
+}
+
+char *
+u64_put(char *to, uint64_t value)
+{
+	static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+				    "25262728293031323334353637383940414243444546474849"
+				    "50515253545556575859606162636465666768697071727374"
+				    "75767778798081828384858687888990919293949596979899";
+	char *end = to + digit_count(value);
+	char *at = end;
+	for (; value >= 10; value /= 100) {
+		at -= 2;
+		memcpy(at, pairs + 2 * (value % 100), 2);
+	}
+	if (at > to)
+		*to = (char)('0' + value);
+	return end;
+}
+
 void
 buffer_append_u64(struct buffer *buffer, uint64_t value)
 {
-	char digits[20]; /* of 18446744073709551615 */
-	size_t first = sizeof(digits);
-	do {
-		digits[--first] = (char)('0' + value % 10);
-		value /= 10;
-	} while (value > 0);
-	buffer_append(buffer, digits + first, sizeof(digits) - first);
+	char digits[U64_DIGITS_MAX];
+	const char *end = u64_put(digits, value);
+	buffer_append(buffer, digits, (size_t)(end - digits));
 }
 
 void

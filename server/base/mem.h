@@ -63,4 +63,8 @@ void buffer_printf(struct buffer *, const char *format, ...) __attribute__((form
 /* Makes room for size more bytes and returns where they go (then add to .size), or NULL. */
 char *buffer_reserve(struct buffer *, size_t size);
 
+/* Writes the decimal digits where there is room for U64_DIGITS_MAX. Returns their end. */
+#define U64_DIGITS_MAX 20
+char *u64_put(char *to, uint64_t value);
+
 #endif

@@ -1,7 +1,5 @@
 #include "base/text.h"
 
-#include <string.h>
-
 #include "base/check.h"
 
 struct text
@@ -9,12 +7,6 @@ text_of(const char *terminated)
 {
 	CHECK(terminated != NULL);
 	return (struct text){terminated, strlen(terminated)};
-}
-
-bool
-text_equal(struct text a, struct text b)
-{
-	return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
 struct text
@@ -116,6 +108,40 @@ text_to_u64(struct text text, uint64_t max, uint64_t *value)
 	}
 	*value = sum;
 	return true;
+}
+
+static bool
+is_control(uint8_t byte)
+{
+	return (byte < 0x20 && byte != '\t') || byte == 0x7f;
+}
+
+/* Whether one of eight bytes may be a control character. The test borrows upwards, so it may see too
+ * much, and it sees tabs; it misses nothing. */
+static bool
+word_may_have_control(const char *bytes)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t word;
+	memcpy(&word, bytes, sizeof(word));
+	const uint64_t deletes = word ^ ones * 0x7f;
+	return ((((word - ones * 0x20) & ~word) | ((deletes - ones) & ~deletes)) & ones * 0x80) !=
+	       0;
+}
+
+/* Eight bytes at a time, the last eight once more if need be: a token in a header has thousands. */
+bool
+text_has_control(struct text text)
+{
+	bool may = text.size < 8;
+	for (size_t at = 8; at < text.size; at += 8)
+		may = may || word_may_have_control(text.data + at - 8);
+	may = may || word_may_have_control(text.data + text.size - 8);
+	for (size_t i = 0; may && i < text.size; i++) {
+		if (is_control((uint8_t)text.data[i]))
+			return true;
+	}
+	return false;
 }
 
 void

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct text {
 	const char *data;
@@ -20,7 +21,12 @@ struct text {
 #define TEXT(literal) ((struct text){(literal), sizeof(literal) - 1})
 struct text text_of(const char *terminated);
 
-bool text_equal(struct text, struct text);
+/* Here, since readers of bodies and targets call it for each word: most differ in size. */
+static inline bool
+text_equal(struct text a, struct text b)
+{
+	return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
 
 /* The text without spaces and tabs at its ends. */
 struct text text_trim(struct text);
@@ -41,6 +47,9 @@ bool text_is_utf8(struct text);
  * alone.
  */
 bool text_to_u64(struct text, uint64_t max, uint64_t *value);
+
+/* Whether a byte is an ASCII control character other than the tab: no header's value has one. */
+bool text_has_control(struct text);
 
 /* Lower-case hexadecimal. hex_encode writes 2 * size characters and no NUL; hex_decode takes
  * exactly 2 * size lower-case digits and returns false on anything else. */

@@ -1,6 +1,34 @@
 #include "chain/batch.h"
 
 #include "base/check.h"
+#include "chain/lanes.h"
+
+/* The digests of up to LANES actions, those that are not too long at once. */
+static void
+digest_some(struct batch_action actions[], size_t count)
+{
+	uint8_t bytes[LANES][PREIMAGE_SIZE_MAX];
+	struct text preimages[LANES];
+	struct hash digests[LANES];
+	struct batch_action *gathered[LANES];
+	size_t gathered_count = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint8_t *preimage = bytes[gathered_count];
+		struct action action = actions[i].action; /* its texts are moved */
+		const size_t size = chain_preimage(&action, preimage);
+
+		if (size == 0) {
+			chain_digest(&actions[i].action, &actions[i].digest);
+			continue;
+		}
+		preimages[gathered_count] = (struct text){(const char *)preimage, size};
+		gathered[gathered_count++] = &actions[i];
+	}
+	chain_digests(preimages, digests, gathered_count);
+	for (size_t i = 0; i < gathered_count; i++)
+		gathered[i]->digest = digests[i];
+}
 
 enum status
 batch_verify(struct batch *batch, struct hash *actual)
@@ -9,10 +37,13 @@ batch_verify(struct batch *batch, struct hash *actual)
 
 	if (batch->action_count == 0)
 		return STATUS_OK;
+	for (size_t i = 0; i < batch->action_count; i += LANES) {
+		const size_t rest = batch->action_count - i;
+		digest_some(batch->actions + i, rest < LANES ? rest : LANES);
+	}
 	for (size_t i = 0; i < batch->action_count; i++) {
 		struct batch_action *action = &batch->actions[i];
 
-		chain_digest(&action->action, &action->digest);
 		chain_link(link, &action->digest, &action->link);
 		link = &action->link;
 	}

@@ -5,125 +5,167 @@
 #include <sodium.h>
 
 #include "base/check.h"
+#include "chain/lanes.h"
 
 static const char tag_log[] =
 	"edgereplay/1/log"; /* sizeof counts the NUL, which belongs to the tag */
 static const char tag_action[] = "edgereplay/1/action";
 static const char tag_link[] = "edgereplay/1/link";
 
-/*
- * The bytes to hash, gathered in one place: hashing a short piece at once costs much less than
- * handing it to the library bit by bit. Nearly every action fits; what does not is streamed.
- */
-#define PREIMAGE_SIZE 1024
-
-struct preimage {
-	uint8_t bytes[PREIMAGE_SIZE];
-	size_t size;
-	bool streamed; /* bytes before these are in the stream already */
-	crypto_generichash_state stream;
-};
-
+/* What is longer than a preimage in one piece is streamed. */
 static void
-preimage_init(struct preimage *preimage)
+stream(crypto_generichash_state *state, const void *data, size_t size)
 {
-	preimage->size = 0;
-	preimage->streamed = false;
-}
-
-static void
-preimage_stream(struct preimage *preimage, const void *data, size_t size)
-{
-	if (!preimage->streamed)
-		CHECK(crypto_generichash_init(&preimage->stream, NULL, 0, HASH_SIZE) == 0);
-	preimage->streamed = true;
-	CHECK(crypto_generichash_update(&preimage->stream, data, size) == 0);
-}
-
-/* An empty piece may have no data at all. */
-static void
-preimage_add(struct preimage *preimage, const void *data, size_t size)
-{
-	if (size == 0)
-		return;
-	if (size > PREIMAGE_SIZE - preimage->size) {
-		preimage_stream(preimage, preimage->bytes, preimage->size);
-		preimage->size = 0;
-		if (size > PREIMAGE_SIZE) {
-			preimage_stream(preimage, data, size);
-			return;
-		}
-	}
-	memcpy(preimage->bytes + preimage->size, data, size);
-	preimage->size += size;
-}
-
-static void
-preimage_add_u64(struct preimage *preimage, uint64_t value)
-{
-	uint8_t bytes[8];
-
-	for (unsigned i = 0; i < 8; i++)
-		bytes[i] = (uint8_t)(value >> (8 * (7 - i)));
-	preimage_add(preimage, bytes, sizeof(bytes));
-}
-
-static void
-preimage_add_with_size(struct preimage *preimage, struct text text)
-{
-	const uint8_t size[2] = {(uint8_t)(text.size >> 8), (uint8_t)text.size};
-
-	preimage_add(preimage, size, sizeof(size));
-	preimage_add(preimage, text.data, text.size);
-}
-
-static void
-preimage_hash(struct preimage *preimage, struct hash *hash)
-{
-	if (!preimage->streamed) {
-		CHECK(crypto_generichash(hash->bytes, HASH_SIZE, preimage->bytes, preimage->size,
-					 NULL, 0) == 0);
-		return;
-	}
-	preimage_stream(preimage, preimage->bytes, preimage->size);
-	CHECK(crypto_generichash_final(&preimage->stream, hash->bytes, HASH_SIZE) == 0);
+	/* An empty piece may have no data at all. */
+	if (size > 0)
+		CHECK(crypto_generichash_update(state, data, size) == 0);
 }
 
 void
 chain_genesis(struct text log, struct hash *genesis)
 {
-	struct preimage preimage;
+	crypto_generichash_state state;
 
-	preimage_init(&preimage);
-	preimage_add(&preimage, tag_log, sizeof(tag_log));
-	preimage_add(&preimage, log.data, log.size);
-	preimage_hash(&preimage, genesis);
+	CHECK(crypto_generichash_init(&state, NULL, 0, HASH_SIZE) == 0);
+	stream(&state, tag_log, sizeof(tag_log));
+	stream(&state, log.data, log.size);
+	CHECK(crypto_generichash_final(&state, genesis->bytes, HASH_SIZE) == 0);
 }
 
+static uint8_t *
+put(uint8_t *to, const void *data, size_t size)
+{
+	if (size > 0)
+		memcpy(to, data, size);
+	return to + size;
+}
+
+/* Copies the text and lets it be its copy. */
+static uint8_t *
+put_text(uint8_t *to, struct text *text)
+{
+	uint8_t *end = put(to, text->data, text->size);
+
+	text->data = (const char *)to;
+	return end;
+}
+
+static uint8_t *
+put_u16(uint8_t *to, size_t value)
+{
+	to[0] = (uint8_t)(value >> 8);
+	to[1] = (uint8_t)value;
+	return to + 2;
+}
+
+static uint8_t *
+put_u64(uint8_t *to, uint64_t value)
+{
+	for (unsigned i = 0; i < 8; i++)
+		to[i] = (uint8_t)(value >> (8 * (7 - i)));
+	return to + 8;
+}
+
+/* Tag, stamp and the two sizes. */
+#define PREIMAGE_SIZE_FIXED (sizeof(tag_action) + 8 + 2 + 2)
+
+size_t
+chain_preimage(struct action *action, uint8_t bytes[PREIMAGE_SIZE_MAX])
+{
+	size_t room = PREIMAGE_SIZE_MAX - PREIMAGE_SIZE_FIXED;
+
+	if (action->device.size > room || action->type.size > room - action->device.size ||
+	    action->payload.size > room - action->device.size - action->type.size)
+		return 0;
+	uint8_t *to = put(bytes, tag_action, sizeof(tag_action));
+	to = put_u64(to, action->ts);
+	to = put_u16(to, action->device.size);
+	to = put_text(to, &action->device);
+	to = put_u16(to, action->type.size);
+	to = put_text(to, &action->type);
+	to = put_text(to, &action->payload);
+	return (size_t)(to - bytes);
+}
+
+static void
+digest_long(const struct action *action, struct hash *digest)
+{
+	crypto_generichash_state state;
+	uint8_t bytes[8];
+
+	CHECK(crypto_generichash_init(&state, NULL, 0, HASH_SIZE) == 0);
+	stream(&state, tag_action, sizeof(tag_action));
+	stream(&state, bytes, (size_t)(put_u64(bytes, action->ts) - bytes));
+	stream(&state, bytes, (size_t)(put_u16(bytes, action->device.size) - bytes));
+	stream(&state, action->device.data, action->device.size);
+	stream(&state, bytes, (size_t)(put_u16(bytes, action->type.size) - bytes));
+	stream(&state, action->type.data, action->type.size);
+	stream(&state, action->payload.data, action->payload.size);
+	CHECK(crypto_generichash_final(&state, digest->bytes, HASH_SIZE) == 0);
+}
+
+/* Hashing a short piece at once costs much less than handing it to the library bit by bit. */
 void
 chain_digest(const struct action *action, struct hash *digest)
 {
-	struct preimage preimage;
+	uint8_t bytes[PREIMAGE_SIZE_MAX];
+	struct action copy = *action;
+	size_t size = chain_preimage(&copy, bytes);
 
-	preimage_init(&preimage);
-	preimage_add(&preimage, tag_action, sizeof(tag_action));
-	preimage_add_u64(&preimage, action->ts);
-	preimage_add_with_size(&preimage, action->device);
-	preimage_add_with_size(&preimage, action->type);
-	preimage_add(&preimage, action->payload.data, action->payload.size);
-	preimage_hash(&preimage, digest);
+	if (size == 0)
+		digest_long(action, digest);
+	else
+		CHECK(crypto_generichash(digest->bytes, HASH_SIZE, bytes, size, NULL, 0) == 0);
+}
+
+void
+chain_digests(const struct text preimages[], struct hash digests[], size_t count)
+{
+	lanes_hash(preimages, digests, count);
+}
+
+#define LINK_PREIMAGE_SIZE (sizeof(tag_link) + 2 * (size_t)HASH_SIZE)
+
+static void
+put_link(uint8_t bytes[LINK_PREIMAGE_SIZE], const struct hash *previous, const struct hash *digest)
+{
+	uint8_t *to = put(bytes, tag_link, sizeof(tag_link));
+
+	to = put(to, previous->bytes, HASH_SIZE);
+	put(to, digest->bytes, HASH_SIZE);
 }
 
 void
 chain_link(const struct hash *previous, const struct hash *digest, struct hash *link)
 {
-	struct preimage preimage;
+	uint8_t bytes[LINK_PREIMAGE_SIZE];
 
-	preimage_init(&preimage);
-	preimage_add(&preimage, tag_link, sizeof(tag_link));
-	preimage_add(&preimage, previous->bytes, HASH_SIZE);
-	preimage_add(&preimage, digest->bytes, HASH_SIZE);
-	preimage_hash(&preimage, link);
+	put_link(bytes, previous, digest);
+	CHECK(crypto_generichash(link->bytes, HASH_SIZE, bytes, sizeof(bytes), NULL, 0) == 0);
+}
+
+/* A link that is as it should be is as good as the computed one for the link after it, so that all
+ * can be computed at once: the first bad one ends what is counted. */
+size_t
+chain_verify(const struct hash links[], const struct hash digests[], size_t count)
+{
+	uint8_t bytes[LANES][LINK_PREIMAGE_SIZE];
+	struct text preimages[LANES];
+	struct hash computed[LANES];
+
+	for (size_t first = 0; first < count; first += LANES) {
+		size_t part = count - first < LANES ? count - first : LANES;
+
+		for (size_t i = 0; i < part; i++) {
+			put_link(bytes[i], &links[first + i], &digests[first + i]);
+			preimages[i] = (struct text){(const char *)bytes[i], sizeof(bytes[i])};
+		}
+		lanes_hash(preimages, computed, part);
+		for (size_t i = 0; i < part; i++)
+			if (!hash_equal(&computed[i], &links[first + i + 1]))
+				return first + i;
+	}
+	return count;
 }
 
 void

@@ -1,6 +1,7 @@
 /*
  * What a sync request's body may say, and how a fault in it is told: where, and by which rule.
  */
+#include "api/json.h"
 #include "support/runner.h"
 #include "support/wire_body.h"
 
@@ -46,6 +47,27 @@ START_TEST(what_is_left_out_has_its_default)
 	ck_assert(!decoded.batch.reject);
 	ck_assert_uint_eq(decoded.batch.action_count, 0);
 	ck_assert_uint_eq(decoded.batch.locator_count, 0);
+	release(&decoded);
+}
+END_TEST
+
+START_TEST(a_hash_may_be_written_with_escapes_and_a_name_too)
+{
+	struct decoded decoded;
+	struct hash hash;
+	char escaped[HASH_TEXT_SIZE + 6];
+	snprintf(escaped, sizeof(escaped), "\\u0061%s", other + 1);
+	char template[512];
+	snprintf(template, sizeof(template),
+		 "{\"s\\u0065q\":1,\"actions\":[],\"prevHash\":\"%s\"}", escaped);
+	decode(&decoded, template);
+	ck_assert_msg(decoded.status == STATUS_OK, "%s", decoded.fault.detail);
+	ck_assert(hash_from_text(text_of(other), &hash));
+	ck_assert(hash_equal(&decoded.batch.base.link, &hash));
+	release(&decoded);
+	/* The text ends within what would be a hash. */
+	decode(&decoded, "{\"prevHash\":\"$H");
+	ck_assert_int_eq(decoded.status, STATUS_MALFORMED);
 	release(&decoded);
 }
 END_TEST
@@ -255,6 +277,41 @@ START_TEST(a_row_is_written_as_the_protocol_shows_it)
 }
 END_TEST
 
+/* Short payloads and long ones take different ways. */
+START_TEST(rows_of_any_size_are_their_members_one_after_the_other)
+{
+	static char payload[3000];
+	for (size_t size = 0; size <= sizeof(payload); size += size < 990 || size > 1060 ? 13 : 1) {
+		for (size_t i = 0; i < size; i++)
+			payload[i] = "ab\"\\\n\x01z"[(i * i + size) % 7];
+		struct row row = {.seq = size * size * 1000003 + 1,
+				  .action = {.device = TEXT("phone-7f3a"),
+					     .ts = 1790000000000 + size,
+					     .type = TEXT("todo/\"add\""),
+					     .payload = {payload, size}}};
+		struct buffer out, wanted;
+		buffer_init(&out, 100000);
+		buffer_init(&wanted, 100000);
+		buffer_printf(&wanted,
+			      "{\"seq\":%ju,\"device\":\"phone-7f3a\",\"ts\":%ju,"
+			      "\"type\":\"todo/\\\"add\\\"\",\"payload\":",
+			      (uintmax_t)row.seq, (uintmax_t)row.action.ts);
+		json_write_string(&wanted, row.action.payload);
+		buffer_append_text(&wanted, TEXT("}"));
+		wire_write_row(&out, &row, false);
+		ck_assert(!out.failed && !wanted.failed);
+		ck_assert(text_equal((struct text){out.data, out.size},
+				     (struct text){wanted.data, wanted.size}));
+		buffer_release(&out);
+		buffer_init(&out, wanted.size - 1);
+		wire_write_row(&out, &row, false);
+		ck_assert(out.failed);
+		buffer_release(&out);
+		buffer_release(&wanted);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -263,6 +320,7 @@ main(void)
 	tcase_add_unchecked_fixture(tests, prepare, NULL);
 	tcase_add_test(tests, all_members_are_read);
 	tcase_add_test(tests, what_is_left_out_has_its_default);
+	tcase_add_test(tests, a_hash_may_be_written_with_escapes_and_a_name_too);
 	tcase_add_test(tests, the_device_may_stand_behind_the_actions);
 	tcase_add_test(tests, a_payload_keeps_its_exact_bytes);
 	tcase_add_test(tests, text_that_is_not_json_is_malformed_with_line_and_column);
@@ -270,6 +328,7 @@ main(void)
 	tcase_add_test(tests, a_fault_inside_an_action_names_its_index);
 	tcase_add_test(tests, an_unknown_name_of_any_length_makes_a_whole_sentence);
 	tcase_add_test(tests, a_row_is_written_as_the_protocol_shows_it);
+	tcase_add_test(tests, rows_of_any_size_are_their_members_one_after_the_other);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	return runner_run(runner);

@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <stdalign.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,6 +190,41 @@ START_TEST(numbers_and_formats_fit_exactly)
 }
 END_TEST
 
+static void
+expect_digits(uint64_t value)
+{
+	char wanted[U64_DIGITS_MAX + 1], digits[U64_DIGITS_MAX + 1];
+	const int size = snprintf(wanted, sizeof(wanted), "%ju", (uintmax_t)value);
+	memset(digits, '#', sizeof(digits));
+	const char *end = u64_put(digits, value);
+	ck_assert_int_eq(end - digits, size);
+	ck_assert_mem_eq(digits, wanted, (size_t)size);
+	ck_assert_int_eq(*end, '#');
+}
+
+START_TEST(numbers_of_every_length_have_their_digits)
+{
+	for (uint64_t value = 0; value < 100000; value++)
+		expect_digits(value);
+	for (uint64_t power = 1;; power *= 10) {
+		for (uint64_t factor = 1; factor < 10 && factor <= UINT64_MAX / power; factor++) {
+			expect_digits(factor * power - 1);
+			expect_digits(factor * power);
+			expect_digits(factor * power + 1);
+		}
+		if (power > UINT64_MAX / 10)
+			break;
+	}
+	uint64_t state = 88172645463325252;
+	for (int i = 0; i < 100000; i++) {
+		state = state * 6364136223846793005u + 1442695040888963407u;
+		expect_digits(state >> (i % 64));
+	}
+	expect_digits(UINT64_MAX);
+	expect_digits(UINT64_MAX - 1);
+}
+END_TEST
+
 START_TEST(reserved_room_counts_only_when_it_is_taken)
 {
 	struct buffer buffer;
@@ -229,6 +265,7 @@ main(void)
 	tcase_add_test(tcase, a_buffer_fills_to_its_last_byte_and_then_stays_failed);
 	tcase_add_test(tcase, a_failed_append_leaves_nothing_of_itself_and_blocks_smaller_ones);
 	tcase_add_test(tcase, numbers_and_formats_fit_exactly);
+	tcase_add_test(tcase, numbers_of_every_length_have_their_digits);
 	tcase_add_test(tcase, reserved_room_counts_only_when_it_is_taken);
 	return runner_run(runner);
 }

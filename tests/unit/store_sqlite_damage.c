@@ -92,6 +92,35 @@ START_TEST(a_rotten_payload_is_found_when_it_is_read)
 }
 END_TEST
 
+/* Rows are verified several at a time: the bad one may be any of them. */
+START_TEST(a_bad_row_ends_a_page_wherever_it_stands)
+{
+	static const char *const harms[] = {
+		"UPDATE actions SET payload = payload || ' '",
+		"UPDATE actions SET payload = hex(zeroblob(2000))",
+		"UPDATE actions SET link = zeroblob(32)",
+		"UPDATE actions SET link = x'00'",
+		"DELETE FROM actions",
+	};
+	for (size_t harm = 0; harm < sizeof(harms) / sizeof(harms[0]); harm++) {
+		for (uint64_t seq = 1; seq <= 18; seq++) {
+			struct world world;
+			char sql[200];
+			world_init(&world);
+			uint64_t id = fixture_number(&world.fixture,
+						     "SELECT id FROM logs WHERE name = 'bad'");
+			ck_assert_int_lt(snprintf(sql, sizeof(sql),
+						  "%s WHERE log = %ju AND seq = %ju", harms[harm],
+						  (uintmax_t)id, (uintmax_t)seq),
+					 (int)sizeof(sql));
+			rot(&world, sql);
+			expect_good_to(&world, seq - 1);
+			world_release(&world);
+		}
+	}
+}
+END_TEST
+
 START_TEST(a_missing_row_is_found_when_it_is_read)
 {
 	struct world world;
@@ -348,6 +377,7 @@ main(void)
 	TCase *tests = tcase_create("sqlite_damage");
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, a_rotten_payload_is_found_when_it_is_read);
+	tcase_add_test(tests, a_bad_row_ends_a_page_wherever_it_stands);
 	tcase_add_test(tests, a_missing_row_is_found_when_it_is_read);
 	tcase_add_test(tests, a_rotten_newest_row_is_found_when_the_head_is_asked);
 	tcase_add_test(tests, a_head_that_is_not_the_newest_row_is_found_by_readers);

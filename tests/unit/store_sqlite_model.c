@@ -208,6 +208,29 @@ START_TEST(a_batch_larger_than_the_tail_is_taken)
 }
 END_TEST
 
+/* Several short rows are verified at once, a long one alone. */
+START_TEST(long_rows_come_in_their_place_among_short_ones)
+{
+	struct world world;
+	world_init(&world, 7);
+	struct model_log *log = &world.logs[0];
+	struct engine *engine = world.fixture.engine;
+	for (int i = 0; i < 40; i++) {
+		ck_assert_int_eq(fixture_write(&world.fixture, log, 7, i % 4 == 0 ? 3000 : 900),
+				 STATUS_OK);
+		fixture_check_log(&world.fixture, log);
+		if (i == 20)
+			ck_assert_int_eq(engine->ops->settle_down(engine), STATUS_OK);
+	}
+	for (int in_place = 0; in_place < 2; in_place++) {
+		for (int i = 0; i < 100; i++)
+			fixture_check_log(&world.fixture, log);
+		ck_assert_int_eq(engine->ops->settle_down(engine), STATUS_OK);
+	}
+	world_release(&world);
+}
+END_TEST
+
 START_TEST(a_link_is_found_wherever_it_is)
 {
 	struct world world;
@@ -282,6 +305,7 @@ main(void)
 	tcase_add_test(tests, a_clean_stop_leaves_no_journal_and_no_wal);
 	tcase_add_test(tests, without_traffic_the_journal_empties_and_the_wal_goes_by_itself);
 	tcase_add_test(tests, a_batch_larger_than_the_tail_is_taken);
+	tcase_add_test(tests, long_rows_come_in_their_place_among_short_ones);
 	tcase_add_test(tests, a_link_is_found_wherever_it_is);
 	tcase_add_test(tests, a_visitor_that_stops_has_not_read_the_row);
 	suite_add_tcase(suite, tests);
