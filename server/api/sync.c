@@ -365,7 +365,10 @@ answer(void *cookie, struct request *request)
 static void
 done(struct job *job)
 {
-	request_resume(job->cookie, answer);
+	if (job->more)
+		request_resume_soon(job->cookie, answer);
+	else
+		request_resume(job->cookie, answer);
 }
 
 static void
@@ -395,17 +398,20 @@ serve_sync(struct call *call)
 	struct hash actual;
 	size_t size;
 	char *body = request_body(call->request, &size);
-	struct sync *sync = arena_calloc(arena, 1, sizeof(*sync));
+	struct sync *sync = arena_alloc(arena, sizeof(*sync));
 	if (!sync) {
 		call_refuse(call, STATUS_INTERNAL, TEXT("memory is out"));
 		return;
 	}
 	call->work = sync;
+	sync->job = (struct job){0};
+	sync->own_count = 0;
 	if (wire_read_sync(body, size, route_log(&call->route), &limits, arena, &sync->batch,
 			   &fault) != STATUS_OK) {
 		refuse_body(call, &fault);
 		return;
 	}
+	call->route.genesis = sync->batch.genesis;
 	if (batch_verify(&sync->batch, &actual) != STATUS_OK) {
 		refuse_chain(call, &sync->batch, &actual);
 		return;
@@ -414,7 +420,7 @@ serve_sync(struct call *call)
 	 * fail. */
 	size_t count = sync->batch.action_count;
 	sync->job.outcomes = arena_calloc(arena, count, sizeof(*sync->job.outcomes));
-	sync->own = arena_calloc(arena, count, sizeof(*sync->own));
+	sync->own = arena_alloc(arena, count * sizeof(*sync->own));
 	if (!sync->job.outcomes || !sync->own) {
 		call_refuse(call, STATUS_INTERNAL, TEXT("memory is out"));
 		return;

@@ -25,7 +25,7 @@ void
 on_completed(void *cookie, struct MHD_Connection *connection, void **state,
 	     enum MHD_RequestTerminationCode code)
 {
-	struct listener *listener = cookie;
+	struct listener *listener = ((struct worker *)cookie)->listener;
 	struct request *request = *state;
 	(void)connection;
 	(void)code;

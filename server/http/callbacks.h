@@ -9,7 +9,7 @@
 #include <microhttpd.h>
 #include <stddef.h>
 
-/* MHD_OPTION_URI_LOG_CALLBACK; cookie is the listener. */
+/* MHD_OPTION_URI_LOG_CALLBACK; cookie is the worker. */
 void *on_target(void *cookie, const char *target, struct MHD_Connection *);
 
 /* The access handler. */
@@ -17,7 +17,7 @@ enum MHD_Result on_access(void *cookie, struct MHD_Connection *, const char *url
 			  const char *method, const char *version, const char *data, size_t *size,
 			  void **state);
 
-/* MHD_OPTION_NOTIFY_COMPLETED; cookie is the listener. */
+/* MHD_OPTION_NOTIFY_COMPLETED; cookie is the worker. */
 void on_completed(void *cookie, struct MHD_Connection *, void **state,
 		  enum MHD_RequestTerminationCode);
 

@@ -27,31 +27,25 @@ is_token(const char *name, size_t size)
 bool
 headers_target_is_sane(struct text target)
 {
-	unsigned bad = target.size == 0;
-	for (size_t i = 0; i < target.size; i++) {
-		unsigned char c = (unsigned char)target.data[i];
-		bad |= (unsigned)(c <= 0x20) | (unsigned)(c == 0x7f);
-	}
-	return bad == 0;
-}
-
-/* No control character but the tab. A bare CR ends a line for some parsers. */
-static bool
-is_field_value(const char *value, size_t size)
-{
-	unsigned bad = 0;
-	for (size_t i = 0; i < size; i++) {
-		unsigned char c = (unsigned char)value[i];
-		bad |= (unsigned)(c < 0x20) & (unsigned)(c != '\t');
-		bad |= (unsigned)(c == 0x7f);
-	}
-	return bad == 0;
+	return target.size > 0 && !text_has_control(target) &&
+	       memchr(target.data, ' ', target.size) == NULL &&
+	       memchr(target.data, '\t', target.size) == NULL;
 }
 
 static void
 keep_first(struct text *kept, struct text value)
 {
 	if (kept->data == NULL)
+		*kept = value;
+}
+
+/* The two that the app looks at for each request. */
+static void
+see_for_app(struct headers *headers, struct text *kept, struct text value)
+{
+	if (kept->data != NULL)
+		headers->repeated = true;
+	else
 		*kept = value;
 }
 
@@ -84,11 +78,15 @@ see(struct headers *headers, const char *name, size_t name_size, struct text val
 			headers->problem = "There is more than one Host.";
 		break;
 	case 6:
-		if (is_name("Expect", name, name_size))
+		if (is_name("Accept", name, name_size))
+			see_for_app(headers, &headers->accept, value);
+		else if (is_name("Expect", name, name_size))
 			headers->expect_continue = is_name("100-continue", value.data, value.size);
 		break;
 	case 12:
-		if (is_name("X-Request-Id", name, name_size))
+		if (is_name("Content-Type", name, name_size))
+			see_for_app(headers, &headers->content_type, value);
+		else if (is_name("X-Request-Id", name, name_size))
 			keep_first(&headers->request_id, value);
 		break;
 	case 14:
@@ -117,15 +115,15 @@ on_header(void *cookie, enum MHD_ValueKind kind, const char *name, size_t name_s
 	  const char *value, size_t value_size)
 {
 	struct headers *headers = cookie;
+	const struct text text = {value == NULL ? "" : value, value_size};
 	(void)kind;
-	if (value == NULL)
-		value = "";
+	/* Of the control characters a bare CR is the worst: it ends a line for some parsers. */
 	if (!is_token(name, name_size))
 		headers->problem = "A header's name has a character that names do not have.";
-	else if (!is_field_value(value, value_size))
+	else if (text_has_control(text))
 		headers->problem = "A header's value has a control character.";
 	else
-		see(headers, name, name_size, (struct text){value, value_size});
+		see(headers, name, name_size, text);
 	return headers->problem == NULL ? MHD_YES : MHD_NO;
 }
 

@@ -22,6 +22,8 @@ struct headers {
 	struct text request_id;
 	struct text content_encoding;
 	struct text accept_encoding;
+	struct text accept, content_type; /* the first of each … */
+	bool repeated;			  /* … and whether there are more of either */
 	uint64_t content_length;
 	unsigned content_length_count;
 	unsigned transfer_encoding_count;

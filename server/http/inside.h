@@ -1,7 +1,8 @@
 /*
  * inside: the structs that this room's files share. Nobody else includes it.
  *
- *     listener.c   the daemon and its threads        address.c  sockets and their names
+ *     listener.c   start, drain, stop                address.c  sockets and their names
+ *     worker.c     a thread and its libmicrohttpd
  *     access.c     libmicrohttpd's calls, the life of a request
  *     request.c    what the app sees of one     hangup.c   clients that left
  *     body.c       what arrives                      reply.c    what leaves
@@ -23,9 +24,9 @@
 #include "http/headers.h"
 #include "http/listener.h"
 #include "http/request.h"
+#include "http/worker.h"
 
 struct MHD_Connection;
-struct MHD_Daemon;
 struct stream;
 
 #define REPLY_HEADERS_MAX 8
@@ -41,7 +42,8 @@ struct stream;
 /* The answer, from request_answer() or request_stream() until it is given to libmicrohttpd. */
 struct reply {
 	bool ready;
-	bool close; /* the connection ends with this answer */
+	bool close;    /* the connection ends with this answer */
+	bool no_store; /* among the headers is Cache-Control: no-store */
 	unsigned status;
 	const char *content_type;
 	struct buffer body;
@@ -73,6 +75,7 @@ enum request_phase {
 
 struct request {
 	struct listener *listener;
+	struct worker *worker;
 	struct MHD_Connection *connection;
 	struct request *next_free;
 	enum request_phase phase;
@@ -102,7 +105,8 @@ struct request {
 
 struct listener {
 	struct app app;
-	struct MHD_Daemon *daemon;
+	struct worker *workers;
+	unsigned worker_count; /* started */
 	struct address address;
 	struct hangup hangup;
 	bool quiesced; /* owner's thread only */
@@ -123,22 +127,19 @@ struct listener {
 
 	uint8_t id_prefix[REQUEST_ID_PREFIX_SIZE];
 	_Atomic uint64_t id_count;
-
-	pthread_mutex_t free_lock;
-	struct request *free_requests; /* guarded by free_lock */
-	size_t free_count;	       /* guarded by free_lock */
 };
 
 /* --- request.c --- */
 
-/* A fresh one, from those kept for later if there is one. NULL when memory is out. */
-struct request *request_new(struct listener *);
+/* On the worker's thread: a fresh one, from those kept for later if there is one. NULL when memory
+ * is out. */
+struct request *request_new(struct worker *);
 
-/* Gives back all that it has, and keeps it for later. */
+/* On its thread: gives back all that it has, and keeps it for later. */
 void request_recycle(struct request *);
 
 /* Frees what is kept for later requests. */
-void requests_release(struct listener *);
+void requests_release(struct worker *);
 
 /* --- reply.c --- */
 

@@ -8,6 +8,8 @@
  * microhttpd.h is included in this room only, and in no header that others include.
  * Threads: all functions from the owner's thread.
  *
+ * Each thread has a libmicrohttpd of its own and runs it (worker.h).
+ *
  * Why epoll, and not poll: with few idle connections both cost the same (9 to 10 µs of CPU a
  * request with 64 connections, 19 to 22 when it is parked). But poll looks at every open connection
  * at each wake-up, and most phones that are connected do nothing: with 1000 of those beside, the 64

@@ -27,6 +27,8 @@ request_add_header(struct request *request, const char *name, struct text value)
 	reply->headers[reply->header_count].name = name;
 	reply->headers[reply->header_count].value = copy.data;
 	reply->header_count++;
+	if (strcmp(name, "Cache-Control") == 0 && text_equal(value, TEXT("no-store")))
+		reply->no_store = true;
 }
 
 void
@@ -137,6 +139,15 @@ whole_response(struct reply *reply, bool *gzipped)
 	return response;
 }
 
+/* Whether a cache must know that Accept-Encoding was looked at (RFC 9110, 12.5.5). What is not to be
+ * stored and that everybody can read needs no Vary, and each header costs a request more than one
+ * would think: libmicrohttpd takes three pieces of memory for it. */
+static bool
+varies(const struct reply *reply, bool gzipped)
+{
+	return gzipped || (!reply->no_store && reply_is_compressible(reply->content_type));
+}
+
 static bool
 add_headers(struct MHD_Response *response, const struct request *request, bool gzipped)
 {
@@ -150,7 +161,7 @@ add_headers(struct MHD_Response *response, const struct request *request, bool g
 	if (reply->content_type != NULL)
 		ok = ok && MHD_add_response_header(response, "Content-Type", reply->content_type) ==
 				   MHD_YES;
-	if (reply_is_compressible(reply->content_type))
+	if (varies(reply, gzipped))
 		ok = ok && MHD_add_response_header(response, "Vary", "Accept-Encoding") == MHD_YES;
 	if (gzipped)
 		ok = ok && MHD_add_response_header(response, "Content-Encoding", "gzip") == MHD_YES;
@@ -256,6 +267,7 @@ reply_release(struct request *request)
 	reply->stream = NULL;
 	reply->ready = false;
 	reply->close = false;
+	reply->no_store = false;
 	reply->status = 0;
 	reply->content_type = NULL;
 	reply->header_count = 0;

@@ -1,5 +1,4 @@
 #include <microhttpd.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -36,7 +35,7 @@ request_id(const struct request *request)
 
 /* A header's values on their way into one. */
 struct joining {
-	const char *name;
+	struct text name;
 	struct text first;
 	size_t count;
 	size_t size; /* of the whole */
@@ -44,13 +43,15 @@ struct joining {
 };
 
 static enum MHD_Result
-join(void *cookie, enum MHD_ValueKind kind, const char *name, const char *value)
+join(void *cookie, enum MHD_ValueKind kind, const char *name, size_t name_size, const char *value,
+     size_t value_size)
 {
 	struct joining *joining = cookie;
+	const struct text text = {value == NULL ? "" : value, value_size};
 	(void)kind;
-	if (name == NULL || strcasecmp(name, joining->name) != 0)
+	if (name_size != joining->name.size ||
+	    strncasecmp(name, joining->name.data, name_size) != 0)
 		return MHD_YES;
-	struct text text = text_of(value == NULL ? "" : value);
 	if (joining->out != NULL) {
 		if (joining->count > 0)
 			joining->out[joining->size++] = ',';
@@ -68,8 +69,8 @@ join(void *cookie, enum MHD_ValueKind kind, const char *name, const char *value)
 struct text
 request_header(struct request *request, const char *name)
 {
-	struct joining joining = {.name = name};
-	(void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, join, &joining);
+	struct joining joining = {.name = text_of(name)};
+	(void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, join, &joining);
 	if (joining.count < 2)
 		return joining.first;
 	joining.out = arena_alloc(&request->arena, joining.size);
@@ -77,8 +78,22 @@ request_header(struct request *request, const char *name)
 		return joining.first;
 	joining.count = 0;
 	joining.size = 0;
-	(void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, join, &joining);
+	(void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, join, &joining);
 	return (struct text){joining.out, joining.size};
+}
+
+struct text
+request_accept(struct request *request)
+{
+	const struct headers *headers = &request->headers;
+	return headers->repeated ? request_header(request, "Accept") : headers->accept;
+}
+
+struct text
+request_content_type(struct request *request)
+{
+	const struct headers *headers = &request->headers;
+	return headers->repeated ? request_header(request, "Content-Type") : headers->content_type;
 }
 
 char *
@@ -141,36 +156,52 @@ request_park(struct request *request)
 	atomic_store(&request->parked, true);
 }
 
-/* After MHD_resume_connection() the request, and the listener with it, may be gone at any moment.
- */
-void
-request_resume(struct request *request, void (*next)(void *cookie, struct request *))
+/* Once the connection is marked as resumed the request may be gone at any moment, and once none is
+ * parked, the listener as well. */
+static void
+resume(struct request *request, void (*next)(void *cookie, struct request *), bool soon)
 {
+	struct worker *worker = request->worker;
+	struct listener *listener = request->listener;
 	CHECK(next != NULL);
 	request->next = next;
 	CHECK(atomic_exchange(&request->parked, false));
-	atomic_fetch_sub(&request->listener->parked, 1);
 	MHD_resume_connection(request->connection);
+	worker_mark(worker);
+	for (unsigned i = 0; !soon && i < listener->worker_count; i++)
+		worker_rouse(&listener->workers[i]);
+	atomic_fetch_sub(&listener->parked, 1);
+}
+
+void
+request_resume(struct request *request, void (*next)(void *cookie, struct request *))
+{
+	resume(request, next, false);
+}
+
+void
+request_resume_soon(struct request *request, void (*next)(void *cookie, struct request *))
+{
+	resume(request, next, true);
 }
 
 /* --- birth and death --- */
 
 struct request *
-request_new(struct listener *listener)
+request_new(struct worker *worker)
 {
-	(void)pthread_mutex_lock(&listener->free_lock);
-	struct request *request = listener->free_requests;
+	struct listener *listener = worker->listener;
+	struct request *request = worker->free_requests;
 	if (request != NULL) {
-		listener->free_requests = request->next_free;
-		listener->free_count--;
-	}
-	(void)pthread_mutex_unlock(&listener->free_lock);
-	if (request != NULL)
+		worker->free_requests = request->next_free;
+		worker->free_count--;
 		return request;
+	}
 	request = calloc(1, sizeof(*request));
 	if (request == NULL)
 		return NULL;
 	request->listener = listener;
+	request->worker = worker;
 	arena_init(&request->arena, listener->own_bytes + listener->arena_bytes);
 	body_init(&request->body);
 	return request;
@@ -200,26 +231,24 @@ request_recycle(struct request *request)
 	request->suspended = false;
 	request->next = NULL;
 	request->state = NULL;
-	(void)pthread_mutex_lock(&listener->free_lock);
-	bool keep = listener->free_count < FREE_REQUESTS_MAX;
-	if (keep) {
-		request->next_free = listener->free_requests;
-		listener->free_requests = request;
-		listener->free_count++;
-	}
-	(void)pthread_mutex_unlock(&listener->free_lock);
-	if (!keep)
+	struct worker *worker = request->worker;
+	if (worker->free_count == FREE_REQUESTS_MAX) {
 		request_free(request);
+		return;
+	}
+	request->next_free = worker->free_requests;
+	worker->free_requests = request;
+	worker->free_count++;
 }
 
 void
-requests_release(struct listener *listener)
+requests_release(struct worker *worker)
 {
-	for (struct request *request = listener->free_requests; request != NULL;) {
+	for (struct request *request = worker->free_requests; request != NULL;) {
 		struct request *next = request->next_free;
 		request_free(request);
 		request = next;
 	}
-	listener->free_requests = NULL;
-	listener->free_count = 0;
+	worker->free_requests = NULL;
+	worker->free_count = 0;
 }

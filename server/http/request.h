@@ -69,6 +69,10 @@ struct text request_id(const struct request *);	   /* X-Request-Id if sane, else
  * section 5.3), or the first if the arena is used up. */
 struct text request_header(struct request *, const char *name);
 
+/* The same of these two, which nearly every request is asked for. */
+struct text request_accept(struct request *);
+struct text request_content_type(struct request *);
+
 /* The whole body after decoding (Content-Encoding: gzip); writable: it may be decoded further in
  * place. NULL-terminated beyond its size. Only from serve on. */
 char *request_body(struct request *, size_t *size);
@@ -98,6 +102,10 @@ void request_park(struct request *);
 /* Any thread, once per park: continues with next(cookie, request) on an HTTP thread. If the
  * listener is stopped before that, next is not called, only end. */
 void request_resume(struct request *, void (*next)(void *cookie, struct request *));
+
+/* The same where a request_resume() of the same listener follows at once, with which it takes
+ * effect: many that were decided together cost one wake-up. */
+void request_resume_soon(struct request *, void (*next)(void *cookie, struct request *));
 
 /* Adds a header to the answer to come. name is static; the value is copied. */
 void request_add_header(struct request *, const char *name, struct text value);

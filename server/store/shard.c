@@ -109,6 +109,7 @@ finish(struct shard *shard, struct job **jobs, size_t count, enum status failed)
 			 job->verdict.applied > 0 && shard->options.committed != NULL)
 			shard->options.committed(shard->options.committed_cookie,
 						 &job->batch->genesis, &job->verdict.head);
+		job->more = i + 1 < count;
 		job->done(job);
 	}
 }

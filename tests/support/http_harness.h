@@ -44,6 +44,8 @@ static struct {
 	atomic_uint begun; /* begin or refuse was called first */
 	atomic_uint ended;
 	atomic_uint held_count;
+	atomic_bool stalled; /* /stall keeps its thread while this is set */
+	atomic_bool stalling;
 	atomic_size_t stream_largest; /* capacity of a piece */
 	atomic_uint_fast64_t pulled;
 } harness;
@@ -211,6 +213,10 @@ app_serve(void *cookie, struct request *request)
 		request_park(request);
 		ck_assert(queue_push(harness.held, request));
 		atomic_fetch_add(&harness.held_count, 1);
+	} else if (path_is(request, "/stall")) {
+		atomic_store(&harness.stalling, true);
+		wait_until(!atomic_load(&harness.stalled));
+		answer_text(request, 200, "text/plain", TEXT("done"));
 	} else if (path_is(request, "/big")) {
 		app_big(request);
 	} else if (path_is(request, "/stream")) {

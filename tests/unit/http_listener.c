@@ -51,6 +51,54 @@ START_TEST(beyond_the_limit_connections_are_closed_and_it_recovers_each_time)
 }
 END_TEST
 
+/* --- many events at once --- */
+
+/* As many as libmicrohttpd asks epoll_wait for. */
+#define EVENTS 128
+
+static void
+ask(int fd, const char *path)
+{
+	send_format(fd, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
+}
+
+static bool
+is_answered(int fd)
+{
+	struct answer answer;
+	if (!try_read_answer(fd, &answer, true))
+		return false;
+	bool good = answer.status == 200;
+	answer_release(&answer);
+	return good;
+}
+
+START_TEST(as_many_requests_at_once_as_one_look_at_the_sockets_gives_are_all_served)
+{
+	struct listener_options options = harness_options();
+	int fds[EVENTS + 1];
+	options.threads = 1;
+	harness_start(&options);
+	for (unsigned i = 0; i <= EVENTS; i++) {
+		fds[i] = dial();
+		ask(fds[i], "/hello");
+		ck_assert(is_answered(fds[i]));
+	}
+	/* All of them arrive while the one thread is busy. */
+	atomic_store(&harness.stalled, true);
+	ask(fds[EVENTS], "/stall");
+	wait_until(atomic_load(&harness.stalling));
+	for (unsigned i = 0; i < EVENTS; i++)
+		ask(fds[i], "/hello");
+	atomic_store(&harness.stalled, false);
+	for (unsigned i = 0; i <= EVENTS; i++) {
+		ck_assert_msg(is_answered(fds[i]), "connection %u", i);
+		close(fds[i]);
+	}
+	harness_stop();
+}
+END_TEST
+
 /* The end of the connection arrives together with the half request. */
 START_TEST(clients_that_leave_at_once_do_not_keep_the_connections_they_had)
 {
@@ -347,6 +395,8 @@ main(void)
 	TCase *tests = tcase_create("listener");
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, beyond_the_limit_connections_are_closed_and_it_recovers_each_time);
+	tcase_add_test(tests,
+		       as_many_requests_at_once_as_one_look_at_the_sockets_gives_are_all_served);
 	tcase_add_test(tests, clients_that_leave_at_once_do_not_keep_the_connections_they_had);
 	tcase_add_test(tests, with_several_threads_the_limit_holds_too);
 	tcase_add_test(tests, a_unix_socket_has_its_mode_replaces_a_stale_file_and_is_removed);
