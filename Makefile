@@ -6,6 +6,7 @@
 #   make demo     two phones edit offline, conflict, retry and converge; cleans up after itself
 #   make asan     the whole test suite under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan     the whole test suite under ThreadSanitizer
+#   make bench    the load matrix and this machine's limits, beside each other; writes loadtest/RESULTS.md (under 20 minutes)
 #   make lint     clang-format, clang-tidy, cppcheck, the house rules
 #   make fmt      format the sources
 #   make install  build, and install both programs into PREFIX (/usr/local), below DESTDIR
@@ -29,7 +30,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -
 OPTIMISE ?= -O2 -g
 HARDEN ?= -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 SANITIZE ?=
-CPPFLAGS += -Iserver -D_GNU_SOURCE -DEDGEREPLAY_VERSION='"$(VERSION)"'
+CPPFLAGS += -Iserver -I. -D_GNU_SOURCE -DEDGEREPLAY_VERSION='"$(VERSION)"'
 ALL_CFLAGS = -std=c11 -pthread $(WARNINGS) $(OPTIMISE) $(HARDEN) $(SANITIZE) $(CFLAGS)
 ALL_LDFLAGS = -pthread -pie $(SANITIZE) $(LDFLAGS)
 
@@ -47,6 +48,7 @@ SEES_http  := http base
 SEES_api   := api http store chain base
 SEES_cli   := cli store chain base
 SEES_config := base
+SEES_loadtest := loadtest chain base
 
 LIBS_base := -linih -lsodium
 LIBS_chain := $(LIBS_base)
@@ -55,10 +57,18 @@ LIBS_http := -lmicrohttpd -lz $(LIBS_base)
 LIBS_api := -ljansson -lmicrohttpd -lz $(LIBS_store)
 LIBS_cli := -lcurl -ljansson $(LIBS_store)
 LIBS_config := $(LIBS_base)
+LIBS_loadtest := -ljansson -lm $(LIBS_base)
+LIBS_limits := -lmicrohttpd -lsqlite3 -ljansson $(LIBS_base)
 
 archives = $(foreach layer,$(SEES_$(1)),$(BUILD)/lib$(layer).a)
 
 BINARIES := $(BUILD)/edgereplayd $(BUILD)/edgereplay
+
+# The load tool, and the program that measures the machine itself.
+LOAD_SOURCES := $(sort $(wildcard loadtest/*.c))
+LIMITS_SOURCES := $(filter loadtest/limits%,$(LOAD_SOURCES))
+load_objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+LOAD_TOOLS := $(BUILD)/edgereplay-load $(BUILD)/edgereplay-limits
 
 # --- tests -----------------------------------------------------------------------------------------
 
@@ -66,14 +76,14 @@ UNIT_SOURCES := $(sort $(wildcard tests/unit/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SOURCES))
 E2E_TESTS := $(sort $(wildcard tests/e2e/[0-9]*.py))
 
-.PHONY: all run check unit e2e demo asan tsan lint fmt install clean help deps deps-test deps-lint
-all: $(BINARIES)
+.PHONY: all run check unit e2e demo bench asan tsan lint fmt install clean help deps deps-test deps-lint
+all: $(BINARIES) $(LOAD_TOOLS)
 
 run: $(BINARIES)
 	$(BUILD)/edgereplayd --store.dir=./data
 
 check: deps-test
-	@$(MAKE) --no-print-directory $(BINARIES) $(UNIT_TESTS)
+	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS) $(UNIT_TESTS)
 	@tests/run $(BUILD) $(UNIT_TESTS) $(E2E_TESTS)
 
 unit: deps-test
@@ -81,12 +91,16 @@ unit: deps-test
 	@tests/run $(BUILD) $(UNIT_TESTS)
 
 e2e: deps-test
-	@$(MAKE) --no-print-directory $(BINARIES)
+	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS)
 	@tests/run $(BUILD) $(E2E_TESTS)
 
 demo: deps-test
 	@$(MAKE) --no-print-directory $(BINARIES)
 	@/usr/bin/python3 tests/demo.py $(BUILD)
+
+bench: deps-test
+	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS)
+	@/usr/bin/python3 loadtest/bench.py $(BUILD)
 
 asan:
 	$(MAKE) check BUILD=build/asan OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= \
@@ -101,7 +115,7 @@ lint: deps-lint
 fmt: deps-lint
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-install: $(BINARIES)
+install: $(BINARIES) $(LOAD_TOOLS)
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
 
@@ -133,6 +147,11 @@ endif
 # --- building --------------------------------------------------------------------------------------
 
 $(BUILD)/server/%.o: server/%.c Makefile | deps
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/loadtest/%.o: loadtest/%.c Makefile | deps
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -170,6 +189,18 @@ $(BUILD)/edgereplay: $(call archives,cli)
 	$(call say,LINK,$@)
 	@$(CC) $(ALL_LDFLAGS) -o $@ -Wl,--whole-archive $(BUILD)/libcli.a -Wl,--no-whole-archive \
 		$(filter-out $(BUILD)/libcli.a,$^) $(LIBS_cli)
+
+$(BUILD)/libloadtest.a: $(call load_objects,$(filter-out loadtest/main.c $(LIMITS_SOURCES),$(LOAD_SOURCES)))
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(BUILD)/edgereplay-load: $(BUILD)/loadtest/main.o $(call archives,loadtest)
+	$(call say,LINK,$@)
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_loadtest)
+
+$(BUILD)/edgereplay-limits: $(call load_objects,$(LIMITS_SOURCES)) $(BUILD)/schema.o $(call archives,chain)
+	$(call say,LINK,$@)
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_limits)
 
 # A test sees what its room sees: tests/unit/chain_settle.c links chain and base.
 define test_rule
