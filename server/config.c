@@ -49,7 +49,7 @@ static const struct option config_options[] = {
 	    "Open connections at most; each is a file descriptor, which the start checks."),
 	ROW(server, idle_sec, OPTION_NUMBER, "75", 1, 3600, "seconds", false,
 	    "A connection without traffic is closed after this; longer than a proxy's own."),
-	ROW(server, header_bytes, OPTION_BYTES, "16KiB", 4 * KIB, MIB, "bytes", false,
+	ROW(server, header_bytes, OPTION_BYTES, "8KiB", 4 * KIB, MIB, "bytes", false,
 	    "Memory a connection has for its request's headers; beyond it 431."),
 	ROW(server, body_memory, OPTION_BYTES, "64MiB", 64 * KIB, 1024 * GIB, "bytes", false,
 	    "Request bodies in memory over all connections; beyond it 429."),

@@ -71,8 +71,8 @@ begin_call(struct call *call)
 		.method = request_method(request),
 		.path = request_path(request),
 		.query = request_query(request),
-		.accept = request_header(request, "Accept"),
-		.content_type = request_header(request, "Content-Type"),
+		.accept = request_accept(request),
+		.content_type = request_content_type(request),
 	};
 	const struct route_limits limits = {.wait_sec = call->limits->wait_sec};
 	call->status = route_read(&input, &limits, &call->route, &call->fault);

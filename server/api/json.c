@@ -31,7 +31,7 @@ next(const struct json *json)
 
 /* Line ends count here only: inside a string they would be a fault. */
 static void
-skip_space(struct json *json)
+skip_some_space(struct json *json)
 {
 	for (; has(json); json->at++) {
 		char c = json->data[json->at];
@@ -42,6 +42,14 @@ skip_space(struct json *json)
 			return;
 		}
 	}
+}
+
+/* Mostly there is none. */
+static inline void
+skip_space(struct json *json)
+{
+	if (!has(json) || (unsigned char)json->data[json->at] <= ' ')
+		skip_some_space(json);
 }
 
 void
@@ -56,28 +64,27 @@ json_begin(struct json *json, char *data, size_t size)
 bool
 json_peek(struct json *json, enum json_kind *kind)
 {
+	static const uint8_t kinds[256] = {
+		/* one more than the kind; 0: no value begins so */
+		['"'] = JSON_KIND_STRING + 1, ['{'] = JSON_KIND_OBJECT + 1,
+		['['] = JSON_KIND_ARRAY + 1,  ['-'] = JSON_KIND_NUMBER + 1,
+		['0'] = JSON_KIND_NUMBER + 1, ['1'] = JSON_KIND_NUMBER + 1,
+		['2'] = JSON_KIND_NUMBER + 1, ['3'] = JSON_KIND_NUMBER + 1,
+		['4'] = JSON_KIND_NUMBER + 1, ['5'] = JSON_KIND_NUMBER + 1,
+		['6'] = JSON_KIND_NUMBER + 1, ['7'] = JSON_KIND_NUMBER + 1,
+		['8'] = JSON_KIND_NUMBER + 1, ['9'] = JSON_KIND_NUMBER + 1,
+		['t'] = JSON_KIND_TRUE + 1,   ['f'] = JSON_KIND_FALSE + 1,
+		['n'] = JSON_KIND_NULL + 1,
+	};
 	if (json->fault)
 		return false;
 	skip_space(json);
 	if (!has(json))
 		return json_fail(json, "the text ends where a value should be", json->at);
-	char c = json->data[json->at];
-	if (c == '"')
-		*kind = JSON_KIND_STRING;
-	else if (c == '{')
-		*kind = JSON_KIND_OBJECT;
-	else if (c == '[')
-		*kind = JSON_KIND_ARRAY;
-	else if (c == '-' || is_digit(c))
-		*kind = JSON_KIND_NUMBER;
-	else if (c == 't')
-		*kind = JSON_KIND_TRUE;
-	else if (c == 'f')
-		*kind = JSON_KIND_FALSE;
-	else if (c == 'n')
-		*kind = JSON_KIND_NULL;
-	else
+	unsigned found = kinds[(unsigned char)json->data[json->at]];
+	if (found == 0)
 		return json_fail(json, "a value should be here", json->at);
+	*kind = (enum json_kind)(found - 1);
 	return true;
 }
 
@@ -119,11 +126,13 @@ json_read_u64(struct json *json, uint64_t max, uint64_t *value)
 
 	uint64_t number = 0;
 	bool too_large = false;
-	for (; is_digit(next(json)); json->at++) {
-		uint64_t digit = (uint64_t)(json->data[json->at] - '0');
-		too_large = too_large || number > (UINT64_MAX - digit) / 10;
+	size_t at = start;
+	for (; at < json->size && is_digit(json->data[at]); at++) {
+		uint64_t digit = (uint64_t)(json->data[at] - '0');
+		too_large |= number >= UINT64_MAX / 10 && number > (UINT64_MAX - digit) / 10;
 		number = number * 10 + digit;
 	}
+	json->at = at;
 	if (json->data[start] == '0' && json->at > start + 1)
 		return json_fail(json, "a number must not have leading zeros", start);
 	char after = next(json);
@@ -271,6 +280,22 @@ next_item(struct json *json, bool *first, char end, const char *fault)
 	return true;
 }
 
+/* Names are short and of letters; for those the reading of strings has too much to set up. False:
+ * it is none such, and nothing was consumed. */
+static bool
+read_letters(struct json *json, struct text *name)
+{
+	const size_t start = json->at + 1;
+	size_t at = start;
+	while (at < json->size && (unsigned)((json->data[at] | 0x20) - 'a') < 26)
+		at++;
+	if (at == json->size || json->data[at] != '"')
+		return false;
+	*name = (struct text){json->data + start, at - start};
+	json->at = at + 1;
+	return true;
+}
+
 bool
 json_member(struct json *json, bool *first, struct text *name)
 {
@@ -281,7 +306,7 @@ json_member(struct json *json, bool *first, struct text *name)
 				 has(json) ? "a member's name should be here"
 					   : "the text ends too early",
 				 json->at);
-	if (!json_read_string(json, name))
+	if (!read_letters(json, name) && !json_read_string(json, name))
 		return false;
 	skip_space(json);
 	if (next(json) != ':')

@@ -118,7 +118,8 @@ read_log_name(struct text raw, struct route *route, struct route_fault *fault)
 			    "The log's name in the path must be 1 to %d of A-Z a-z 0-9 . _ ~ - @ : "
 			    "| + = and not dots only, percent-encoded at most once.",
 			    LOG_NAME_SIZE_MAX);
-	chain_genesis(route_log(route), &route->genesis);
+	if (route->target != ROUTE_SYNC)
+		chain_genesis(route_log(route), &route->genesis);
 	return STATUS_OK;
 }
 

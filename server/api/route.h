@@ -51,7 +51,7 @@ struct route {
 
 	char log_name[LOG_NAME_SIZE_MAX];
 	size_t log_size;
-	struct hash genesis;
+	struct hash genesis; /* of the log; not of ROUTE_SYNC: whoever reads its body makes it */
 
 	uint64_t after;
 	uint64_t limit; /* 0: none was asked for */

@@ -353,6 +353,23 @@ resolve_devices(struct reader *reader)
 	}
 }
 
+/* The tables of devices and locator pairs stay as they are up to their counts: they are most of a
+ * batch, and most requests leave them nearly empty. */
+static void
+begin_batch(struct batch *batch, struct text log)
+{
+	batch->log = log;
+	chain_genesis(log, &batch->genesis);
+	batch->base = (struct position){0};
+	batch->actions = NULL;
+	batch->action_count = 0;
+	batch->state_hash = (struct hash){0};
+	batch->device_count = 0;
+	batch->locator_count = 0;
+	batch->pull = WIRE_PULL_DEFAULT;
+	batch->reject = false;
+}
+
 enum status
 wire_read_sync(char *body, size_t size, struct text log, const struct wire_limits *limits,
 	       struct arena *arena, struct batch *batch, struct wire_fault *fault)
@@ -366,10 +383,7 @@ wire_read_sync(char *body, size_t size, struct text log, const struct wire_limit
 	};
 	CHECK(limits->batch_actions > 0);
 	*fault = (struct wire_fault){.status = STATUS_OK};
-	memset(batch, 0, sizeof(*batch));
-	batch->log = log;
-	batch->pull = WIRE_PULL_DEFAULT;
-	chain_genesis(log, &batch->genesis);
+	begin_batch(batch, log);
 	json_begin(&reader.json, body, size);
 	if (read_body(&reader) && check_together(&reader))
 		resolve_devices(&reader);

@@ -108,9 +108,20 @@ reader_integer(struct reader *reader, uint64_t min, uint64_t max, uint64_t *valu
 bool
 reader_hash(struct reader *reader, struct hash *hash)
 {
+	struct json *json = &reader->json;
 	struct text value;
-	if (!reader_string(reader, &value))
+	if (!reader_expect(reader, JSON_KIND_STRING, "must be a string"))
 		return false;
+	/* Digits need no unescaping: a hash is read where it stands. What is no hash, or is one with
+	 * escapes in it, goes the way of all strings. */
+	const char *start = json->data + json->at + 1;
+	if (json->size - json->at >= HASH_TEXT_SIZE + 2 && start[HASH_TEXT_SIZE] == '"' &&
+	    hash_from_text((struct text){start, HASH_TEXT_SIZE}, hash)) {
+		json->at += HASH_TEXT_SIZE + 2;
+		return true;
+	}
+	if (!json_read_string(json, &value))
+		return reader_syntax(reader);
 	return hash_from_text(value, hash) ||
 	       reader_malformed(reader, "must be 64 lower-case hex digits");
 }

@@ -43,8 +43,8 @@ struct joining {
 };
 
 static enum MHD_Result
-join(void *cookie, enum MHD_ValueKind kind, const char *name, size_t name_size, const char *value,
-     size_t value_size)
+on_header(void *cookie, enum MHD_ValueKind kind, const char *name, size_t name_size,
+	  const char *value, size_t value_size)
 {
 	struct joining *joining = cookie;
 	const struct text text = {value == NULL ? "" : value, value_size};
@@ -70,7 +70,8 @@ struct text
 request_header(struct request *request, const char *name)
 {
 	struct joining joining = {.name = text_of(name)};
-	(void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, join, &joining);
+	(void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, on_header,
+					  &joining);
 	if (joining.count < 2)
 		return joining.first;
 	joining.out = arena_alloc(&request->arena, joining.size);
@@ -78,7 +79,8 @@ request_header(struct request *request, const char *name)
 		return joining.first;
 	joining.count = 0;
 	joining.size = 0;
-	(void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, join, &joining);
+	(void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, on_header,
+					  &joining);
 	return (struct text){joining.out, joining.size};
 }
 

@@ -227,6 +227,13 @@ app_serve(void *cookie, struct request *request)
 		app_take_room(request);
 	} else if (path_is(request, "/accept")) {
 		answer_text(request, 200, "text/plain", request_header(request, "Accept"));
+	} else if (path_is(request, "/media")) {
+		answer_text(request, 200, "text/plain", request_accept(request));
+	} else if (path_is(request, "/type")) {
+		answer_text(request, 200, "text/plain", request_content_type(request));
+	} else if (path_is(request, "/unstored")) {
+		request_add_header(request, "Cache-Control", TEXT("no-store"));
+		app_big(request);
 	} else if (path_is(request, "/none")) {
 		request_answer(request, 204, NULL, NULL);
 	} else if (path_is(request, "/unchanged")) {

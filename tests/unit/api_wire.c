@@ -58,8 +58,8 @@ START_TEST(a_hash_may_be_written_with_escapes_and_a_name_too)
 	char escaped[HASH_TEXT_SIZE + 6];
 	snprintf(escaped, sizeof(escaped), "\\u0061%s", other + 1);
 	char template[512];
-	snprintf(template, sizeof(template),
-		 "{\"s\\u0065q\":1,\"actions\":[],\"prevHash\":\"%s\"}", escaped);
+	snprintf(template, sizeof(template), "{\"s\\u0065q\":1,\"actions\":[],\"prevHash\":\"%s\"}",
+		 escaped);
 	decode(&decoded, template);
 	ck_assert_msg(decoded.status == STATUS_OK, "%s", decoded.fault.detail);
 	ck_assert(hash_from_text(text_of(other), &hash));

@@ -202,6 +202,25 @@ START_TEST(texts_are_equal_by_bytes_and_length)
 }
 END_TEST
 
+START_TEST(a_control_character_is_seen_wherever_it_stands)
+{
+	char text[24];
+	for (size_t size = 1; size <= sizeof(text); size++) {
+		for (size_t at = 0; at < size; at++) {
+			for (unsigned byte = 0; byte < 256; byte++) {
+				bool control = (byte < 0x20 && byte != '\t') || byte == 0x7f;
+				memset(text, byte % 2 == 0 ? '\x80' : ' ', sizeof(text));
+				text[at] = (char)byte;
+				ck_assert_int_eq(text_has_control((struct text){text, size}),
+						 control);
+			}
+		}
+	}
+	ck_assert(!text_has_control(TEXT("")));
+	ck_assert(!text_has_control((struct text){"a\n", 1}));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -217,6 +236,7 @@ main(void)
 	tcase_add_test(tcase, every_byte_survives_hexadecimal_both_ways);
 	tcase_add_test(tcase, hexadecimal_is_lower_case_and_of_exact_length);
 	tcase_add_test(tcase, texts_are_equal_by_bytes_and_length);
+	tcase_add_test(tcase, a_control_character_is_seen_wherever_it_stands);
 	tcase_add_test(tcase, a_list_is_cut_into_trimmed_pieces);
 	return runner_run(runner);
 }

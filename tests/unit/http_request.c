@@ -286,7 +286,14 @@ START_TEST(a_header_that_is_repeated_is_one_list)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		send_format(fd, "GET /accept HTTP/1.1\r\nHost: a\r\n%s\r\n", cases[i].headers);
 		expect_answer(fd, 200, cases[i].value);
+		send_format(fd, "GET /media HTTP/1.1\r\nHost: a\r\n%s\r\n", cases[i].headers);
+		expect_answer(fd, 200, cases[i].value);
 	}
+	send_text(fd, "GET /type HTTP/1.1\r\nHost: a\r\nContent-type: b\r\nAccept: a\r\n\r\n");
+	expect_answer(fd, 200, "b");
+	send_text(fd,
+		  "GET /type HTTP/1.1\r\nHost: a\r\nContent-Type: b\r\nContent-Type: c\r\n\r\n");
+	expect_answer(fd, 200, "b,c");
 	close(fd);
 }
 END_TEST
@@ -379,6 +386,26 @@ START_TEST(answers_are_gzipped_for_who_accepts_it_and_only_then)
 }
 END_TEST
 
+START_TEST(an_answer_that_is_not_to_be_stored_varies_only_when_it_is_gzipped)
+{
+	int fd = dial();
+	send_text(fd, "GET /unstored?9000 HTTP/1.1\r\nHost: a\r\n\r\n");
+	struct answer plain = read_answer(fd);
+	ck_assert(header_is(&plain, "Cache-Control", "no-store"));
+	ck_assert_ptr_null(header_of(&plain, "Vary"));
+	answer_release(&plain);
+	send_text(fd, "GET /unstored?9000 HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
+	struct answer packed = read_answer(fd);
+	ck_assert(header_is(&packed, "Content-Encoding", "gzip"));
+	ck_assert(header_is(&packed, "Vary", "Accept-Encoding"));
+	answer_release(&packed);
+	/* What one answer said is not said of the next. */
+	struct answer next = get_big(fd, "", 9000);
+	answer_release(&next);
+	close(fd);
+}
+END_TEST
+
 START_TEST(a_client_of_http_1_0_is_served_and_its_connection_closed)
 {
 	int fd = dial();
@@ -410,6 +437,7 @@ main(void)
 	tcase_add_test(tests, a_request_may_take_the_memory_that_it_expects);
 	tcase_add_test(tests, a_target_of_any_size_that_the_headers_may_have_is_served);
 	tcase_add_test(tests, answers_are_gzipped_for_who_accepts_it_and_only_then);
+	tcase_add_test(tests, an_answer_that_is_not_to_be_stored_varies_only_when_it_is_gzipped);
 	tcase_add_test(tests, a_client_of_http_1_0_is_served_and_its_connection_closed);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
