@@ -143,9 +143,16 @@ store_backoff_msec(struct store *store, const struct hash *genesis)
 }
 
 bool
-store_is_busy(const struct store *store, const struct hash *genesis)
+store_is_busy(const struct store *store, struct text log)
 {
-	return shard_is_busy(shard_of(store, genesis));
+	bool some = false;
+	for (unsigned number = 0; number < store->directory.shards && !some; number++)
+		some = shard_is_busy(store->shards[number]);
+	if (!some)
+		return false;
+	struct hash genesis;
+	chain_genesis(log, &genesis);
+	return shard_is_busy(shard_of(store, &genesis));
 }
 
 enum status

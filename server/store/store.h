@@ -91,8 +91,9 @@ void store_set_clock(struct store *, const struct clock_policy *);
 MUST_CHECK enum status store_submit(struct store *, struct job *);
 
 /* Whether jobs of this log's shard wait too long: who has not sent its body yet is better refused at
- * once than let in to wait as well. Until what waits is down to half of that time again. */
-bool store_is_busy(const struct store *, const struct hash *genesis);
+ * once than let in to wait as well. Until what waits is down to half of that time again. Costs
+ * nothing while no shard is busy. */
+bool store_is_busy(const struct store *, struct text log);
 
 /* What to ask of the log's clients: 0 while its shard's queue is less than half full, then rising
  * to a second; at least the time that is too long to wait while it is busy. */

@@ -22,8 +22,8 @@ answer_from_tail(const struct gatherer *gatherer, struct lookup *lookup)
 		lookup->link = *tail_batch_link(batch, lookup->seq);
 		return true;
 	case LOOKUP_TAKEN: {
-		struct tail_action *at = tail_stamps_find(tail_stamps(gatherer->tail), log,
-							  lookup->device, lookup->ts);
+		const struct tail_action *at = tail_stamps_find(tail_stamps(gatherer->tail), log,
+								lookup->device, lookup->ts);
 		if (at == NULL)
 			return false;
 		batch = tail_batch_of(at);

@@ -254,6 +254,7 @@ tail_freeze(struct tail *tail)
 	tail->applying = tail->filling;
 	tail->filling = empty;
 	tail->left = 0;
+	tail_stamps_freeze(&tail->stamps);
 	qsort(tail->applying.items, tail->applying.count, sizeof(struct tail_batch *),
 	      compare_places);
 }
@@ -301,7 +302,7 @@ tail_leave(struct tail *tail, size_t upto)
 {
 	CHECK(upto <= tail->applying.count);
 	for (size_t i = tail->left; i < upto; i++)
-		tail_stamps_remove(&tail->stamps, tail->applying.items[i]);
+		tail_stamps_leave(&tail->stamps, tail->applying.items[i]);
 	lock(tail);
 	for (size_t i = tail->left; i < upto; i++)
 		leave_locked(tail, tail->applying.items[i]);
@@ -316,6 +317,7 @@ tail_finish(struct tail *tail)
 	CHECK(tail->left == tail->applying.count);
 	tail->applying.count = 0;
 	tail->left = 0;
+	tail_stamps_finish(&tail->stamps);
 }
 
 bool

@@ -125,9 +125,10 @@ tail_batch_action(const struct tail_batch *batch, size_t index, struct action *a
 	action->device = batch->devices[*device].name;
 }
 
-struct tail_batch *
-tail_batch_of(struct tail_action *action)
+const struct tail_batch *
+tail_batch_of(const struct tail_action *action)
 {
-	struct tail_action *first = action - action->index;
-	return (struct tail_batch *)(void *)((char *)first - offsetof(struct tail_batch, actions));
+	const struct tail_action *first = action - action->index;
+	return (const struct tail_batch *)(const void *)((const char *)first -
+							 offsetof(struct tail_batch, actions));
 }

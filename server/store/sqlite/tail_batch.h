@@ -2,11 +2,11 @@
  * tail_batch: one acknowledged batch in memory: its journal record as it was written, and beside it
  * where each action begins and its link. One allocation.
  *
- *     struct tail_batch │ actions: next, offset, link … │ devices … │ record's bytes
+ *     struct tail_batch │ actions: offset, link … │ devices … │ record's bytes
  *                             ╰── points into ──────────────────────▶
  *
- * Threads: once published a batch is only read, but for refs (guarded by the tail's lock), next and at
- * of an action, and the devices' entries (the writer's).
+ * Threads: once published a batch is only read, but for refs (guarded by the tail's lock) and the
+ * devices' entries (the writer's).
  */
 #ifndef STORE_SQLITE_TAIL_BATCH_H
 #define STORE_SQLITE_TAIL_BATCH_H
@@ -21,10 +21,8 @@ struct tail_log;
 struct tail_device;
 
 struct tail_action {
-	struct tail_action *next; /* with the same stamp bucket */
-	struct tail_action **at;  /* what points to this one there */
-	uint32_t offset;	  /* in the record */
-	uint32_t index;		  /* in the batch */
+	uint32_t offset; /* in the record */
+	uint32_t index;	 /* in the batch */
 	struct hash link;
 };
 
@@ -73,6 +71,6 @@ const struct hash *tail_batch_link(const struct tail_batch *, uint64_t seq);
 void tail_batch_action(const struct tail_batch *, size_t index, struct action *, size_t *device);
 
 /* The batch that an action stands in. */
-struct tail_batch *tail_batch_of(struct tail_action *);
+const struct tail_batch *tail_batch_of(const struct tail_action *);
 
 #endif
