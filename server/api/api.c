@@ -82,8 +82,7 @@ begin_call(struct call *call)
 						.allow = call->fault.allow};
 		problem_answer(request, &problem);
 	} else if (call->route.target == ROUTE_SYNC) {
-		request_expect_body(request, call->limits->body_bytes);
-		request_expect_memory(request, api_arena_bytes(call->limits));
+		begin_sync(call);
 	}
 }
 

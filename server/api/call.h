@@ -53,6 +53,9 @@ struct call {
 	bool wait_over;
 };
 
+/* Before the body: says what it may be, or refuses. */
+void begin_sync(struct call *);
+
 /* The endpoints. Each answers or parks. */
 void serve_sync(struct call *);
 void serve_actions(struct call *);

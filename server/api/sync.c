@@ -1,6 +1,7 @@
 /*
  * POST …/sync (protocol, section 4.1).
  *
+ *     begin_sync: the limits of its body, or BACKPRESSURE
  *     serve_sync: wire_read_sync ─▶ batch_verify ─▶ park ─▶ store_submit
  *     done (a writer) ─▶ resume ─▶ answer: the verdict's words, and what the client has missed
  */
@@ -69,12 +70,13 @@ refuse_chain(struct call *call, const struct batch *batch, const struct hash *ac
 static void
 refuse_busy(struct call *call)
 {
+	chain_genesis(route_log(&call->route), &call->route.genesis);
 	uint64_t backoff = store_backoff_msec(call->api->store, &call->route.genesis);
 	const struct problem problem = {
 		.status = STATUS_BACKPRESSURE,
 		.detail =
-			TEXT("The queue of writes is full. Nothing was stored; send the same again "
-			     "later."),
+			TEXT("More writes wait than can be done soon. Nothing was stored; send the "
+			     "same again later."),
 		.retry_after_msec = backoff > BACKOFF_MSEC_MIN ? backoff : BACKOFF_MSEC_MIN};
 	problem_answer(call->request, &problem);
 }
@@ -386,6 +388,18 @@ submit(struct call *call, struct sync *sync)
 		return;
 	sync->job.status = STATUS_BACKPRESSURE;
 	request_resume(request, answer);
+}
+
+/* Where writes wait too long already the body is not even read. */
+void
+begin_sync(struct call *call)
+{
+	if (store_is_busy(call->api->store, route_log(&call->route))) {
+		refuse_busy(call);
+		return;
+	}
+	request_expect_body(call->request, call->limits->body_bytes);
+	request_expect_memory(call->request, api_arena_bytes(call->limits));
 }
 
 void

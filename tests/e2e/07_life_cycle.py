@@ -67,7 +67,7 @@ def another_shard_count_is_refused_with_both_numbers():
 
 @story.story
 def a_newer_schema_a_missing_and_a_foreign_file_are_refused():
-    with Daemon() as daemon, daemon.client() as client:
+    with Daemon(options={"store.shards": 4}) as daemon, daemon.client() as client:
         for n in range(16):
             one_action(client, "log-%d" % n)
     files = databases(daemon.dir)
