@@ -11,7 +11,6 @@
 #ifndef HTTP_INSIDE_H
 #define HTTP_INSIDE_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -106,7 +105,7 @@ struct request {
 struct listener {
 	struct app app;
 	struct worker *workers;
-	unsigned worker_count; /* started */
+	unsigned worker_count; /* started; constant once they are open */
 	struct address address;
 	struct hangup hangup;
 	bool quiesced; /* owner's thread only */

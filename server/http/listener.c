@@ -26,6 +26,8 @@ start_workers(struct listener *listener, const struct listener_options *options)
 		if (status != STATUS_OK)
 			return status;
 	}
+	for (unsigned i = 0; i < options->threads; i++)
+		worker_open(&listener->workers[i]);
 	return STATUS_OK;
 }
 
@@ -34,6 +36,8 @@ quiesce_workers(struct listener *listener)
 {
 	for (unsigned i = 0; i < listener->worker_count; i++)
 		worker_quiesce(&listener->workers[i]);
+	for (unsigned i = 0; i < listener->worker_count; i++)
+		worker_wait_quiesced(&listener->workers[i]);
 }
 
 static void
@@ -88,7 +92,8 @@ listener_start(const struct listener_options *options, const struct app *app,
 	}
 	status = start_workers(listener, options);
 	if (status != STATUS_OK) {
-		*problem = "libmicrohttpd does not start.";
+		*problem =
+			"Memory, descriptors or threads are out, or libmicrohttpd does not start.";
 		goto stop_workers;
 	}
 	*problem = NULL;
@@ -96,7 +101,6 @@ listener_start(const struct listener_options *options, const struct app *app,
 	return STATUS_OK;
 
 stop_workers:
-	quiesce_workers(listener);
 	stop_workers(listener);
 	hangup_stop(&listener->hangup);
 shut_address:

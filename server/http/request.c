@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "http/inside.h"
 
-/* Requests that are kept for later, with their arenas. */
+/* Requests that a worker keeps for later, with their arenas. */
 #define FREE_REQUESTS_MAX 64
 
 struct text
@@ -161,7 +161,7 @@ request_park(struct request *request)
 /* Once the connection is marked as resumed the request may be gone at any moment, and once none is
  * parked, the listener as well. */
 static void
-resume(struct request *request, void (*next)(void *cookie, struct request *), bool soon)
+let_go(struct request *request, void (*next)(void *cookie, struct request *), bool soon)
 {
 	struct worker *worker = request->worker;
 	struct listener *listener = request->listener;
@@ -178,13 +178,13 @@ resume(struct request *request, void (*next)(void *cookie, struct request *), bo
 void
 request_resume(struct request *request, void (*next)(void *cookie, struct request *))
 {
-	resume(request, next, false);
+	let_go(request, next, false);
 }
 
 void
 request_resume_soon(struct request *request, void (*next)(void *cookie, struct request *))
 {
-	resume(request, next, true);
+	let_go(request, next, true);
 }
 
 /* --- birth and death --- */

@@ -10,8 +10,8 @@
  *
  * Ownership: a request belongs to the listener, from begin until end returned. Everything reachable
  * from it (path, headers, body, arena) lives as long. Threads: begin, serve, next, end and the
- * stream's functions run on one HTTP thread at a time, the connection's. request_resume() is the
- * one function for other threads.
+ * stream's functions run on one HTTP thread at a time, the connection's. request_resume() and
+ * request_resume_soon() are the functions for other threads.
  *
  * Invariants:
  * 1. A request is parked before anybody who may resume it hears of it: resuming what is not parked
@@ -104,7 +104,8 @@ void request_park(struct request *);
 void request_resume(struct request *, void (*next)(void *cookie, struct request *));
 
 /* The same where a request_resume() of the same listener follows at once, with which it takes
- * effect: many that were decided together cost one wake-up. */
+ * effect: many that were decided together cost one wake-up. Without one it waits until its thread
+ * has something else to do. */
 void request_resume_soon(struct request *, void (*next)(void *cookie, struct request *));
 
 /* Adds a header to the answer to come. name is static; the value is copied. */

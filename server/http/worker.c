@@ -125,10 +125,20 @@ sleep_until_needed(struct worker *worker)
 	}
 }
 
+/* Who is resumed by another thread must find every worker there is. */
+static void
+wait_until_open(struct worker *worker)
+{
+	struct pollfd waker = {.fd = worker->wake_fd, .events = POLLIN};
+	while (!atomic_load(&worker->open) && !atomic_load(&worker->stopping))
+		(void)poll(&waker, 1, -1);
+}
+
 static void *
 worker_main(void *cookie)
 {
 	struct worker *worker = cookie;
+	wait_until_open(worker);
 	while (!atomic_load(&worker->stopping)) {
 		/* What was resumed before this is seen by the run. */
 		(void)atomic_exchange(&worker->woken, false);
@@ -159,7 +169,6 @@ worker_start(struct worker *worker, struct listener *listener,
 	worker->sockets_fd = info->epoll_fd;
 	if (pthread_create(&worker->thread, NULL, worker_main, worker) == 0)
 		return STATUS_OK;
-	/* The socket is the listener's. */
 	(void)MHD_quiesce_daemon(worker->daemon);
 	MHD_stop_daemon(worker->daemon);
 
@@ -174,27 +183,38 @@ worker_mark(struct worker *worker)
 	atomic_store(&worker->woken, true);
 }
 
-void
-worker_rouse(struct worker *worker)
-{
-	const uint64_t one = 1;
-	if (atomic_load(&worker->woken) && atomic_exchange(&worker->asleep, false))
-		CHECK(write(worker->wake_fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
-}
-
 static void
 wake(struct worker *worker)
 {
-	worker_mark(worker);
-	worker_rouse(worker);
+	const uint64_t one = 1;
+	CHECK(write(worker->wake_fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
+}
+
+void
+worker_rouse(struct worker *worker)
+{
+	if (atomic_load(&worker->woken) && atomic_exchange(&worker->asleep, false))
+		wake(worker);
+}
+
+void
+worker_open(struct worker *worker)
+{
+	atomic_store(&worker->open, true);
+	wake(worker);
 }
 
 void
 worker_quiesce(struct worker *worker)
 {
-	const struct timespec pause = {.tv_nsec = QUIESCE_POLL_NSEC};
 	atomic_store(&worker->quiescing, true);
 	wake(worker);
+}
+
+void
+worker_wait_quiesced(struct worker *worker)
+{
+	const struct timespec pause = {.tv_nsec = QUIESCE_POLL_NSEC};
 	while (!atomic_load(&worker->quiesced))
 		(void)nanosleep(&pause, NULL);
 }
@@ -202,10 +222,12 @@ worker_quiesce(struct worker *worker)
 void
 worker_stop(struct worker *worker)
 {
-	CHECK(atomic_load(&worker->quiesced));
 	atomic_store(&worker->stopping, true);
 	wake(worker);
 	CHECK(pthread_join(worker->thread, NULL) == 0);
+	/* The socket is the listener's, so libmicrohttpd must not close it. */
+	if (!atomic_load(&worker->quiesced))
+		(void)MHD_quiesce_daemon(worker->daemon);
 	MHD_stop_daemon(worker->daemon);
 	requests_release(worker);
 	(void)close(worker->wake_fd);

@@ -34,6 +34,7 @@ struct worker {
 
 	atomic_bool woken;     /* there is something to look at besides sockets */
 	atomic_bool asleep;    /* or about to be; who finds this writes to wake_fd */
+	atomic_bool open;      /* it may begin */
 	atomic_bool quiescing; /* accept no more */
 	atomic_bool quiesced;  /* it does not */
 	atomic_bool stopping;
@@ -43,7 +44,8 @@ struct worker {
 	size_t free_count;
 };
 
-/* Serves the listener's socket. The caller keeps the struct in place. */
+/* Makes it ready to serve the listener's socket; it waits for worker_open(), which the listener calls
+ * when all of its workers are there. The caller keeps the struct in place. */
 MUST_CHECK enum status worker_start(struct worker *, struct listener *,
 				    const struct listener_options *);
 
@@ -52,8 +54,12 @@ MUST_CHECK enum status worker_start(struct worker *, struct listener *,
 void worker_mark(struct worker *);
 void worker_rouse(struct worker *);
 
-/* Returns when it accepts no more connections. */
+void worker_open(struct worker *);
+
+/* Tells it to accept no more connections; waits until it does not: as long as the handler takes that
+ * it is in. */
 void worker_quiesce(struct worker *);
+void worker_wait_quiesced(struct worker *);
 
 /* Ends the thread, closes its connections and frees what it has. */
 void worker_stop(struct worker *);

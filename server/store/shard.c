@@ -15,6 +15,9 @@
 #define GROUP_ARENA_BYTES (UINT64_C(1) << 30)
 #define REOPEN_MSEC 1000
 
+/* How long a busy shard waits for a job before it is none any more. */
+#define BUSY_MSEC 1
+
 /* About what is kept of a job and of each of its actions besides their texts. */
 #define JOB_SIZE 384
 #define ACTION_SIZE 64
@@ -237,6 +240,9 @@ writer_main(void *cookie)
 			shard_fall(shard);
 			wait_msec = 0;
 		}
+		/* Refused at the door, nobody comes to show that nobody waits any more. */
+		if (atomic_load(&shard->busy) && wait_msec > BUSY_MSEC)
+			wait_msec = BUSY_MSEC;
 	}
 	shard->at_rest = shard->engine != NULL &&
 			 shard->engine->ops->settle_down(shard->engine) == STATUS_OK;

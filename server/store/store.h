@@ -59,7 +59,7 @@ struct job {
 	uint64_t queued_usec; /* the store's: when it was taken, monotonic */
 
 	/* out */
-	bool more; /* another job's done() follows at once */
+	bool more; /* in done(): another job's done() follows at once */
 	enum status
 		status; /* OK: see the verdict. LOG_DAMAGED (verdict.head: the last good position),
 			   STORAGE_UNAVAILABLE, INTERNAL: nothing is known to be stored */

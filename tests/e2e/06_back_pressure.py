@@ -41,12 +41,11 @@ class Writer(threading.Thread):
             self.error = error
 
 
-@story.story
-def a_full_queue_is_429_while_accepted_work_ends_well():
-    options = {"store.queue": 1, "store.shards": 1, "store.group": 1}
+def forty_writers_meet(options, what):
+    """Forty write at once, again and again until one is refused; each repeats what was refused, and nothing is lost or doubled."""
     with Daemon(options=options) as daemon:
         total, rounds = 0, 0
-        while total == 0 and rounds < 20:  # it would be strange if forty writers never met a queue of one
+        while total == 0 and rounds < 20:
             writers = [Writer(daemon, 100 * rounds + n, 15) for n in range(40)]
             for writer in writers:
                 writer.join(300)
@@ -57,7 +56,17 @@ def a_full_queue_is_429_while_accepted_work_ends_well():
         with daemon.client() as client:
             for writer in writers:
                 same(whole_log(client, writer.log)[1][-1], writer.link, "the log of a writer")
-        say("%d of %d requests met a full queue", total, total + rounds * 40 * 15)
+        say("%d of %d requests met %s", total, total + rounds * 40 * 15, what)
+
+
+@story.story
+def a_full_queue_is_429_while_accepted_work_ends_well():
+    forty_writers_meet({"store.queue": 1, "store.shards": 1, "store.group": 1}, "a full queue")
+
+
+@story.story
+def a_queue_that_waits_too_long_is_429_while_accepted_work_ends_well():
+    forty_writers_meet({"store.queue_msec": 1, "store.shards": 1, "store.group": 1}, "a busy shard")
 
 
 @story.story

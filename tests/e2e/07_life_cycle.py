@@ -67,11 +67,11 @@ def another_shard_count_is_refused_with_both_numbers():
 
 @story.story
 def a_newer_schema_a_missing_and_a_foreign_file_are_refused():
-    with Daemon(options={"store.shards": 4}) as daemon, daemon.client() as client:
+    with Daemon() as daemon, daemon.client() as client:
         for n in range(16):
             one_action(client, "log-%d" % n)
     files = databases(daemon.dir)
-    same(len(files), 4, "four shard files: %r" % files)
+    same(len(files), 2, "two shard files: %r" % files)
 
     def copy_with(change):
         copy = tempfile.mkdtemp(prefix="copy.")

@@ -145,13 +145,13 @@ END_TEST
 
 START_TEST(a_shard_is_busy_while_jobs_wait_too_long)
 {
-	struct sent first, second, third;
+	struct sent first, second;
 	const struct timespec longer = {.tv_nsec = 30 * 1000 * 1000};
 	queue_msec = 20;
+	tend_wait_msec = 600000;
 	open_shard(true, 8);
 	queue_msec = 0;
 	sent_init(&second, &script, "b", 1);
-	sent_init(&third, &script, "c", 1);
 	hold_writer(&first);
 	ck_assert_int_eq(shard_submit(shard, &second.job), STATUS_OK);
 	ck_assert(!shard_is_busy(shard));
@@ -159,13 +159,12 @@ START_TEST(a_shard_is_busy_while_jobs_wait_too_long)
 	script_set_hold(&script, false);
 	sent_wait(&second);
 	ck_assert(shard_is_busy(shard));
-	/* The next one that is not waited for, or a moment without any, ends it. */
-	ck_assert_int_eq(shard_submit(shard, &third.job), STATUS_OK);
-	sent_wait(&third);
+	/* A moment without any job ends it, though the engine would rest for long. */
 	for (unsigned i = 0; i < 1000 && shard_is_busy(shard); i++)
 		nanosleep(&longer, NULL);
 	ck_assert(!shard_is_busy(shard));
 	close_shard();
+	tend_wait_msec = 1000;
 }
 END_TEST
 

@@ -356,7 +356,10 @@ apply_step(struct apply *apply, size_t actions_max)
 			return STATUS_OK;
 		tail_freeze(apply->tail);
 	}
-	enum status status = db_begin(apply->db, true);
+	/* Lost with the machine, it is done again from the journal, which loses nothing before. */
+	enum status status = db_sync_commits(apply->db, false);
+	if (status == STATUS_OK)
+		status = db_begin(apply->db, true);
 	if (status == STATUS_OK)
 		status = apply_slice(apply, actions_max);
 	if (status == STATUS_OK)

@@ -5,9 +5,9 @@
  *                                     each with its logs' heads, in the caller's transaction
  *
  * A slice is one INSERT OR IGNORE … SELECT that reads the tail (slice). IGNORE makes a slice that a
- * crash cut off harmless to repeat; but it hides other conflicts too, so a row that was ignored must be found at its (log, seq) with the same link. If
- * it is not, its log is marked damaged and stuck: the rest of it is not applied and its journal
- * rows are kept. Other logs go on.
+ * crash cut off harmless to repeat; but it hides other conflicts too, so a row that was ignored
+ * must be found at its (log, seq) with the same link. If it is not, its log is marked damaged and
+ * stuck: the rest of it is not applied and its journal rows are kept. Other logs go on.
  *
  * Threads: the writer's.
  */

@@ -36,6 +36,7 @@ struct db {
 	struct statement *statements;
 	struct statement *begin, *begin_immediate, *commit, *rollback;
 	uint64_t wal_pages;
+	bool unsynced; /* commits are not synced */
 };
 
 static void
@@ -281,6 +282,18 @@ enum status
 db_commit(struct db *db)
 {
 	return statement_run(db->commit);
+}
+
+enum status
+db_sync_commits(struct db *db, bool sync)
+{
+	if (sync == !db->unsynced)
+		return STATUS_OK;
+	enum status status =
+		db_run(db, sync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+	if (status == STATUS_OK)
+		db->unsynced = !sync;
+	return status;
 }
 
 void

@@ -58,6 +58,11 @@ MUST_CHECK enum status db_prepare(struct db *, const char *sql, struct statement
 /* immediate: takes the write lock at once. */
 MUST_CHECK enum status db_begin(struct db *, bool immediate);
 MUST_CHECK enum status db_commit(struct db *);
+
+/* Whether commits from now on are synced, as they are from db_use_wal() on. One that is not survives
+ * the process, and the machine together with the next one that is: the write-ahead log keeps their
+ * order. Not inside a transaction. */
+MUST_CHECK enum status db_sync_commits(struct db *, bool sync);
 void db_rollback(struct db *); /* also ends a read; an error has nothing to add */
 
 /* Rows that the last INSERT, UPDATE or DELETE changed. */

@@ -20,7 +20,7 @@ struct reading {
 	struct rows *rows;
 	struct log_row log; /* in the snapshot */
 	struct tail_pin pin;
-	struct page page;
+	struct row_page page;
 };
 
 struct readers *
@@ -160,7 +160,7 @@ start_in_rows(struct reading *reading, uint64_t seq)
 static enum status
 read_rows(struct reading *reading, uint64_t upto)
 {
-	struct page *page = &reading->page;
+	struct row_page *page = &reading->page;
 	page->upto = upto;
 	enum status status = rows_page(reading->rows, &reading->log, page);
 	/* Each row that fails is read twice: when the second reading gets past it, a later one has
@@ -182,7 +182,7 @@ read_rows(struct reading *reading, uint64_t upto)
 static enum status
 read_batch(struct reading *reading, const struct tail_batch *batch)
 {
-	struct page *page = &reading->page;
+	struct row_page *page = &reading->page;
 	uint64_t last = tail_batch_last_seq(batch);
 	enum status status = STATUS_OK;
 	struct relink relink;
@@ -212,7 +212,7 @@ read_batch(struct reading *reading, const struct tail_batch *batch)
 static enum status
 read_tail(struct reading *reading, uint64_t upto)
 {
-	struct page *page = &reading->page;
+	struct row_page *page = &reading->page;
 	page->upto = upto;
 	enum status status = STATUS_OK;
 	for (size_t i = 0; i < reading->pin.count && status == STATUS_OK && !page->stopped; i++) {
@@ -279,8 +279,8 @@ readers_read(struct readers *readers, struct text name, const struct hash *genes
 	     struct position *end)
 {
 	struct reading reading = {.readers = readers, .name = name, .genesis = genesis};
-	reading.page =
-		(struct page){.rows_left = range->rows_max, .visitor = visitor, .cookie = cookie};
+	reading.page = (struct row_page){
+		.rows_left = range->rows_max, .visitor = visitor, .cookie = cookie};
 	struct range wanted = *range;
 	struct head good;
 	bool damaged = damage_find(readers->damage, genesis, &good);

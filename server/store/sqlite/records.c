@@ -31,6 +31,7 @@ record_value(void *cookie, int column, struct feed_value *value)
 enum status
 records_prepare(struct records *records, struct db *db)
 {
+	records->db = db;
 	records->feed = (struct feed){.table = "group_records",
 				      .columns = "id, record",
 				      .first = first_record,
@@ -50,5 +51,11 @@ records_insert(struct records *records, const struct tail_batch *first)
 {
 	CHECK(first != NULL);
 	records->first = first;
-	return statement_run(records->insert);
+	const enum status status = statement_run(records->insert);
+	uint64_t count = 0;
+	for (const struct tail_batch *batch = first; batch != NULL; batch = batch->next)
+		count++;
+	/* What is not in the journal must not be acknowledged. */
+	CHECK(status != STATUS_OK || db_changes(records->db) == count);
+	return status;
 }

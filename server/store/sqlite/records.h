@@ -11,6 +11,7 @@
 
 struct records {
 	struct feed feed;
+	struct db *db;
 	struct statement *insert;
 	const struct tail_batch *first, *at; /* while it runs */
 };

@@ -24,7 +24,7 @@ static enum status
 check_rows(struct recovery *recovery, const struct record *record, const struct log_row *log,
 	   uint64_t upto)
 {
-	struct page page = {.upto = upto, .rows_left = UINT64_MAX, .visitor = visit_nothing};
+	struct row_page page = {.upto = upto, .rows_left = UINT64_MAX, .visitor = visit_nothing};
 	enum status status = rows_position(recovery->rows, log, record->first_seq - 1, &page.at);
 	if (status == STATUS_OK && !hash_equal(&page.at.link, &record->before))
 		status = STATUS_LOG_DAMAGED;

@@ -10,14 +10,14 @@ relink_init(struct relink *relink)
 }
 
 bool
-relink_is_full(const struct relink *relink, const struct page *page)
+relink_is_full(const struct relink *relink, const struct row_page *page)
 {
 	return relink->count == LANES || relink->copied < relink->count ||
 	       relink->count >= page->rows_left || page->at.seq + relink->count >= page->upto;
 }
 
 uint64_t
-relink_next_seq(const struct relink *relink, const struct page *page)
+relink_next_seq(const struct relink *relink, const struct row_page *page)
 {
 	return page->at.seq + relink->count + 1;
 }
@@ -38,7 +38,7 @@ relink_add(struct relink *relink, const struct row *added)
 }
 
 enum status
-relink_visit(struct relink *relink, struct page *page, relink_complete *complete, void *cookie)
+relink_visit(struct relink *relink, struct row_page *page, relink_complete *complete, void *cookie)
 {
 	size_t count = relink->count, copied = relink->copied;
 	relink_init(relink);

@@ -4,9 +4,9 @@
  *     relink_add, relink_add, … ─▶ relink_visit: digests, links, then the visitor for each good row
  *
  * Rows gather until relink_is_full(); what a short row's texts are is copied, since they must
- * outlive the statement's step. A long row stays where it is, and nothing can be added after it.
+ * outlive the statement's step. A long row (of more than PREIMAGE_SIZE_MAX bytes) stays where it is, and nothing can be added after it.
  *
- * Threads: its user's. It is a few KiB and lives in one.
+ * Threads: its user's. It is about 10 KiB and lives in one.
  */
 #ifndef STORE_SQLITE_RELINK_H
 #define STORE_SQLITE_RELINK_H
@@ -21,7 +21,7 @@
 #include "store/engine.h"
 
 /* Where a page stands: begins at a verified position, ends at the last row visited. */
-struct page {
+struct row_page {
 	struct position at;
 	uint64_t upto;
 	uint64_t rows_left;
@@ -43,10 +43,10 @@ struct relink {
 void relink_init(struct relink *);
 
 /* Whether what is gathered must be visited before more can be added, or is all the page wants. */
-bool relink_is_full(const struct relink *, const struct page *);
+bool relink_is_full(const struct relink *, const struct row_page *);
 
 /* The next row's seq. */
-uint64_t relink_next_seq(const struct relink *, const struct page *);
+uint64_t relink_next_seq(const struct relink *, const struct row_page *);
 
 /* Adds the row with that seq; its digest is not looked at. */
 void relink_add(struct relink *, const struct row *);
@@ -57,7 +57,7 @@ void relink_add(struct relink *, const struct row *);
  * STATUS_LOG_DAMAGED: page->at is the last good one.
  */
 typedef enum status relink_complete(void *cookie, struct row *);
-MUST_CHECK enum status relink_visit(struct relink *, struct page *, relink_complete *complete,
+MUST_CHECK enum status relink_visit(struct relink *, struct row_page *, relink_complete *complete,
 				    void *cookie);
 
 #endif

@@ -305,7 +305,7 @@ batch_of_row(void *cookie, struct row *row)
 
 /* Gathers the next rows. A row that cannot be gathered ends it, and is the outcome. */
 static enum status
-gather_rows(struct rows *rows, const struct page *page)
+gather_rows(struct rows *rows, const struct row_page *page)
 {
 	while (!relink_is_full(&rows->relink, page)) {
 		struct row row = {0};
@@ -321,7 +321,7 @@ gather_rows(struct rows *rows, const struct page *page)
 }
 
 static enum status
-visit_rows(struct rows *rows, struct page *page)
+visit_rows(struct rows *rows, struct row_page *page)
 {
 	enum status status = STATUS_OK;
 	relink_init(&rows->relink);
@@ -338,7 +338,7 @@ visit_rows(struct rows *rows, struct page *page)
 }
 
 enum status
-rows_page(struct rows *rows, const struct log_row *log, struct page *page)
+rows_page(struct rows *rows, const struct log_row *log, struct row_page *page)
 {
 	statement_bind_u64(rows->page, 1, log->id);
 	statement_bind_u64(rows->page, 2, page->at.seq);

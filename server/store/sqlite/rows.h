@@ -70,7 +70,7 @@ MUST_CHECK enum status rows_last_good(struct rows *, const struct log_row *, uin
 
 /* Visits the rows after page->at, each verified. STATUS_LOG_DAMAGED: page->at is the last good one.
  */
-MUST_CHECK enum status rows_page(struct rows *, const struct log_row *, struct page *);
+MUST_CHECK enum status rows_page(struct rows *, const struct log_row *, struct row_page *);
 
 /* Looks for a link in the rows at or below *seq, through at most *steps of them, downwards. Moves
  * *seq to where it is, or to where to go on. */

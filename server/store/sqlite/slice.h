@@ -22,7 +22,7 @@
 #define SLICE_BATCHES "slice_batches"
 #define SLICE_BATCH_COLUMNS "log, seq, last, received_at, writer"
 
-/* An action of the generation: indexes of its batch, and in that. */
+/* An action of the generation: the index of its batch, and of the action in that. No seq. */
 struct place {
 	size_t batch, action;
 };

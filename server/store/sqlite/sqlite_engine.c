@@ -22,6 +22,9 @@
 /* Below this many actions it is not worth touching the rows' pages: what is owed is saved up. */
 #define APPLY_ACTIONS_MIN 512
 
+/* Into how many a slice is divided that is applied only because there is time. */
+#define UNHURRIED_PARTS 4
+
 /* How long nothing must be written before the engine takes the time to be idle, and the longest
  * that a batch waits to be applied while something always is. */
 #define IDLE_MSEC 50
@@ -131,13 +134,20 @@ make_room(struct sqlite_engine *engine, const struct group *group)
 	return status;
 }
 
+/* From three quarters full on the tail is applied as fast as it grows. */
+static size_t
+pay_from(const struct sqlite_engine *engine)
+{
+	return tail_bytes_max(engine->tail) / 4 * 3;
+}
+
 /* From three quarters full on, as many actions are applied as are appended: *slice in the group's
  * own commit, what is more in commits before it. The tail then stays about that full, so the
  * generation that is frozen next is as large as that: the larger, the more actions share a page. */
 static enum status
 pay(struct sqlite_engine *engine, struct group *group)
 {
-	const size_t from = tail_bytes_max(engine->tail) / 4 * 3;
+	const size_t from = pay_from(engine);
 	const size_t hurry = from + from / 6;
 	const size_t bytes = tail_bytes(engine->tail) + group->bytes;
 	if (bytes < from || tail_bytes(engine->tail) == 0) {
@@ -231,7 +241,9 @@ write_group(struct sqlite_engine *engine, struct group *group, const struct appe
 	    size_t count)
 {
 	enum status found = STATUS_OK;
-	enum status status = db_begin(engine->db, true);
+	enum status status = db_sync_commits(engine->db, true);
+	if (status == STATUS_OK)
+		status = db_begin(engine->db, true);
 	if (status == STATUS_OK && group->slice > 0) {
 		status = apply_slice(engine->apply, group->slice);
 		found = check_damage(engine, appends, count);
@@ -308,6 +320,15 @@ rest(struct sqlite_engine *engine, bool idle, uint64_t *wait_msec)
 	return status;
 }
 
+/* A long slice shares more pages, a short one keeps the next group waiting for less. */
+static size_t
+unhurried_slice(const struct sqlite_engine *engine)
+{
+	const bool hurry = tail_bytes(engine->tail) >= pay_from(engine);
+	const size_t part = hurry ? 1 : UNHURRIED_PARTS;
+	return (engine->slice_actions + part - 1) / part;
+}
+
 static enum status
 engine_tend(struct engine *base, bool idle, uint64_t *wait_msec)
 {
@@ -327,7 +348,7 @@ engine_tend(struct engine *base, bool idle, uint64_t *wait_msec)
 	if (!tail_is_applying(engine->tail) && !is_time_to_freeze(engine, idle, wait_msec))
 		return STATUS_OK;
 	*wait_msec = 0;
-	status = apply_step(engine->apply, engine->slice_actions);
+	status = apply_step(engine->apply, unhurried_slice(engine));
 	engine->wal_is_empty = false;
 	return failed(engine, status);
 }

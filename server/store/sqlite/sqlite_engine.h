@@ -8,8 +8,9 @@
  *
  * Rooms inside: db (the door to sqlite3.h), shard_file (identity, schema, migration), journal (a
  * record's bytes), tail with tail_batch and tail_stamps (what is acknowledged but not yet in
- * place), apply (the slices), recover (the journal at start), rows (verified reading of what is in
- * place), pool and reader (the readers' side), damage (which logs did not verify), checkpoint (when
+ * place), feed (rows that SQLite reads from memory: records for the journal, slice for apply), apply
+ * (the slices), recover (the journal at start), rows and relink (verified reading of what is in
+ * place), gather (the writer's look-ups), pool and reader (the readers' side), damage (which logs did not verify), checkpoint (when
  * the WAL goes into the file), sqlite_engine (the ops).
  *
  * Invariants:
