@@ -85,7 +85,7 @@ def a_newer_schema_a_missing_and_a_foreign_file_are_refused():
         database.close()
     refusal([os.path.basename(files[1]), "99"], dir=copy_with(newer))
     refusal([os.path.basename(files[1])], dir=copy_with(os.remove))
-    refusal([os.path.basename(files[1])], dir=copy_with(lambda path: shutil.copy(files[2], path)))
+    refusal([os.path.basename(files[1])], dir=copy_with(lambda path: shutil.copy(files[0], path)))
 
     def rubbish(path):
         with open(path, "wb") as file:
