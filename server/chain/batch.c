@@ -8,7 +8,7 @@ static void
 digest_some(struct batch_action actions[], size_t count)
 {
 	uint8_t bytes[LANES][PREIMAGE_SIZE_MAX];
-	struct text preimages[LANES];
+	struct text preimages[LANES] = {{NULL, 0}};
 	struct hash digests[LANES];
 	struct batch_action *gathered[LANES];
 	size_t gathered_count = 0;

@@ -1,8 +1,11 @@
 /*
- * New limits while the listener runs. The batch that is sent does not chain, so that no store is
- * needed: 422 says that it was read whole.
+ * New limits while the listener runs. The batch that is sent does not chain: 422 says that it was
+ * read whole.
  */
+#include <stdio.h>
+
 #include "api/api.h"
+#include "store/store.h"
 #include "support/http_harness.h"
 
 #define ACTIONS ((size_t)5000)
@@ -55,6 +58,23 @@ expect_status(int fd, unsigned status)
 	answer_release(&answer);
 }
 
+static struct store *
+open_store(char dir[])
+{
+	const struct store_options options = {.dir = mkdtemp(dir),
+					      .shards = 1,
+					      .queue_jobs = 1,
+					      .tail_bytes = 1 << 20,
+					      .group_jobs = 1,
+					      .slice_actions = 1,
+					      .cache_logs = 16,
+					      .readers = 1};
+	const char *problem = NULL;
+	struct store *store = NULL;
+	ck_assert_msg(store_open(&options, &store, &problem) == STATUS_OK, "%s", problem);
+	return store;
+}
+
 START_TEST(a_raised_limit_holds_for_the_next_request)
 {
 	const struct api_limits few = limits_with(ACTIONS / 10), many = limits_with(ACTIONS);
@@ -62,6 +82,9 @@ START_TEST(a_raised_limit_holds_for_the_next_request)
 	const char *problem = NULL;
 	struct api *api = api_new(&few);
 	ck_assert_ptr_nonnull(api);
+	char dir[] = "/tmp/api.XXXXXX", command[64];
+	struct store *store = open_store(dir);
+	api_set_store(api, store);
 	const struct app app = api_app(api);
 	options.arena_bytes = api_arena_bytes(&few);
 	log_configure(LOG_ERROR, LOG_LOGFMT);
@@ -74,7 +97,11 @@ START_TEST(a_raised_limit_holds_for_the_next_request)
 	expect_status(fd, 413);
 	close(fd);
 	listener_stop(harness.listener);
+	ck_assert(store_stop(store));
+	store_close(store);
 	api_free(api);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	ck_assert_int_eq(system(command), 0);
 }
 END_TEST
 
