@@ -14,8 +14,8 @@ typedef int create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void 
 
 /* Takes the place of the library's. */
 int
-pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
-	       void *cookie) // NOLINT(readability-inconsistent-*): glibc's names are reserved
+pthread_create(pthread_t *thread, // NOLINT(readability-inconsistent-*): glibc's names are reserved
+	       const pthread_attr_t *attributes, void *(*run)(void *), void *cookie)
 {
 	create *real;
 	*(void **)&real = dlsym(RTLD_NEXT, "pthread_create");

@@ -57,8 +57,8 @@ void tail_stamps_finish(struct tail_stamps *);
 uint64_t tail_stamps_newest(const struct tail_stamps *, const struct tail_log *,
 			    struct text device);
 
-/* NULL when the tail has no action of the device with this stamp. */
+/* NULL when the tail has no action of the device of this name with this stamp. */
 const struct tail_action *tail_stamps_find(const struct tail_stamps *, const struct tail_log *,
-					   struct text device, uint64_t ts);
+					   struct text name, uint64_t ts);
 
 #endif
