@@ -66,19 +66,6 @@ histogram_record(struct histogram *histogram, uint64_t value)
 		histogram->max = value;
 }
 
-void
-histogram_merge(struct histogram *into, const struct histogram *from)
-{
-	for (size_t i = 0; i < BUCKETS; i++)
-		into->counts[i] += from->counts[i];
-	into->total += from->total;
-	into->sum += from->sum;
-	if (from->min < into->min)
-		into->min = from->min;
-	if (from->max > into->max)
-		into->max = from->max;
-}
-
 bool
 histogram_next(const struct histogram *histogram, struct histogram_step *step)
 {

@@ -42,9 +42,6 @@ void histogram_release(struct histogram *);
 
 void histogram_record(struct histogram *, uint64_t value);
 
-/* Adds all that from has; from is left as it is. */
-void histogram_merge(struct histogram *into, const struct histogram *from);
-
 /* The smallest value that at least percent (0..100) of all values do not exceed, at most a
  * thousandth too high and never above the maximum. 0 when nothing was recorded. */
 uint64_t histogram_percentile(const struct histogram *, double percent);

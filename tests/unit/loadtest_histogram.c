@@ -129,26 +129,6 @@ START_TEST(an_empty_one_says_nothing)
 }
 END_TEST
 
-START_TEST(merged_ones_say_what_one_with_all_values_says)
-{
-	static uint64_t values[VALUES_MAX];
-	struct histogram parts[3];
-	struct random random;
-	random_init(&random, 1, 2);
-	for (size_t i = 0; i < 3; i++)
-		ck_assert_int_eq(histogram_init(&parts[i]), STATUS_OK);
-	for (size_t i = 0; i < VALUES_MAX; i++) {
-		values[i] = draw(&random, 30);
-		histogram_record(&parts[1 + i % 2], values[i]);
-	}
-	histogram_merge(&parts[0], &parts[1]);
-	histogram_merge(&parts[0], &parts[2]);
-	assert_percentiles(&parts[0], values, VALUES_MAX);
-	for (size_t i = 0; i < 3; i++)
-		histogram_release(&parts[i]);
-}
-END_TEST
-
 START_TEST(a_walk_passes_each_value_once_and_in_order)
 {
 	struct histogram histogram;
@@ -181,7 +161,6 @@ main(void)
 	tcase_add_test(tests, each_value_alone_is_found_at_the_edges_of_every_bucket_size);
 	tcase_add_test(tests, values_beyond_the_range_keep_the_maximum_exact);
 	tcase_add_test(tests, an_empty_one_says_nothing);
-	tcase_add_test(tests, merged_ones_say_what_one_with_all_values_says);
 	tcase_add_test(tests, a_walk_passes_each_value_once_and_in_order);
 	suite_add_tcase(suite, tests);
 	return runner_run(srunner_create(suite));
