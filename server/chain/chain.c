@@ -21,8 +21,23 @@ stream(crypto_generichash_state *state, const void *data, size_t size)
 		CHECK(crypto_generichash_update(state, data, size) == 0);
 }
 
-void
-chain_genesis(struct text log, struct hash *genesis)
+static uint8_t *
+put(uint8_t *to, const void *data, size_t size)
+{
+	if (size > 0)
+		memcpy(to, data, size);
+	return to + size;
+}
+
+static void
+hash_bytes(const uint8_t bytes[], size_t size, struct hash *hash)
+{
+	lanes_hash_one((struct text){(const char *)bytes, size}, hash);
+}
+
+/* A name that is too long is rot, and streamed as it is. */
+static void
+genesis_long(struct text log, struct hash *genesis)
 {
 	crypto_generichash_state state;
 
@@ -32,12 +47,18 @@ chain_genesis(struct text log, struct hash *genesis)
 	CHECK(crypto_generichash_final(&state, genesis->bytes, HASH_SIZE) == 0);
 }
 
-static uint8_t *
-put(uint8_t *to, const void *data, size_t size)
+void
+chain_genesis(struct text log, struct hash *genesis)
 {
-	if (size > 0)
-		memcpy(to, data, size);
-	return to + size;
+	uint8_t bytes[sizeof(tag_log) + LOG_NAME_SIZE_MAX];
+
+	if (log.size > LOG_NAME_SIZE_MAX) {
+		genesis_long(log, genesis);
+		return;
+	}
+	uint8_t *to = put(bytes, tag_log, sizeof(tag_log));
+	to = put(to, log.data, log.size);
+	hash_bytes(bytes, (size_t)(to - bytes), genesis);
 }
 
 /* Copies the text and lets it be its copy. */
@@ -115,7 +136,7 @@ chain_digest(const struct action *action, struct hash *digest)
 	if (size == 0)
 		digest_long(action, digest);
 	else
-		CHECK(crypto_generichash(digest->bytes, HASH_SIZE, bytes, size, NULL, 0) == 0);
+		hash_bytes(bytes, size, digest);
 }
 
 void
@@ -141,7 +162,7 @@ chain_link(const struct hash *previous, const struct hash *digest, struct hash *
 	uint8_t bytes[LINK_PREIMAGE_SIZE];
 
 	put_link(bytes, previous, digest);
-	CHECK(crypto_generichash(link->bytes, HASH_SIZE, bytes, sizeof(bytes), NULL, 0) == 0);
+	hash_bytes(bytes, sizeof(bytes), link);
 }
 
 /* A link that is as it should be is as good as the computed one for the link after it, so that all

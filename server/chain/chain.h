@@ -12,7 +12,7 @@
  * H is BLAKE2b with a 32-byte output. A digest commits to one action wherever it stands; a link
  * commits to everything up to one position of one log.
  *
- * sodium_init() has been called before: without it the hashes are the same, but slow.
+ * sodium_init() has been called before: without it long actions have the same hashes, but slowly.
  */
 #ifndef CHAIN_CHAIN_H
 #define CHAIN_CHAIN_H

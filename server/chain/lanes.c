@@ -1,38 +1,20 @@
 /*
  * BLAKE2b (RFC 7693, section 3.2) with a 32-byte output and no key, in the names of the RFC: h the
  * chained state, v the working state, m the message block, t the bytes counted, f the last block's
- * mark. Each variable is a vector whose elements belong to different messages.
+ * mark. For one message each variable is a word; in the lanes it is a vector whose elements belong
+ * to different messages.
+ *
+ * One message is plain C: its rounds keep a processor's integer units busy enough that vectors of
+ * its own words are slower (on a Zen 5, 82 bytes: 105 ns; AVX-512 165, AVX2 215, libsodium 200).
  */
 #include "chain/lanes.h"
 
 #include <assert.h>
 #include <string.h>
 
-#include <sodium.h>
-
-#include "base/check.h"
-
-static void
-hash_each(const struct text messages[], struct hash hashes[], size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		CHECK(crypto_generichash(hashes[i].bytes, HASH_SIZE,
-					 (const unsigned char *)messages[i].data, messages[i].size,
-					 NULL, 0) == 0);
-	}
-}
-
-#if defined(__x86_64__)
-
 #define BLOCK_SIZE 128
 
-/* The lanes go on until the longest message is done, about as slowly as one message alone would:
- * they must have at least so many times its blocks to hash. */
-#define WORTH 3
-
 #define ALWAYS_INLINE inline __attribute__((always_inline))
-
-typedef uint64_t words __attribute__((vector_size(8 * LANES)));
 
 static const uint64_t iv[8] = {
 	0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
@@ -57,6 +39,119 @@ static const uint8_t sigma[12][16] = {
 	{14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
 };
 
+/* These work on the v and m of where they stand, whatever a word is there. */
+#define ROTATE(word, bits) ((word) >> (bits) | (word) << (64 - (bits)))
+
+#define MIX(a, b, c, d, x, y)                                                                      \
+	do {                                                                                       \
+		v[a] += v[b] + (x);                                                                \
+		v[d] = ROTATE(v[d] ^ v[a], 32);                                                    \
+		v[c] += v[d];                                                                      \
+		v[b] = ROTATE(v[b] ^ v[c], 24);                                                    \
+		v[a] += v[b] + (y);                                                                \
+		v[d] = ROTATE(v[d] ^ v[a], 16);                                                    \
+		v[c] += v[d];                                                                      \
+		v[b] = ROTATE(v[b] ^ v[c], 63);                                                    \
+	} while (0)
+
+#define ROUND(r)                                                                                   \
+	do {                                                                                       \
+		MIX(0, 4, 8, 12, m[sigma[r][0]], m[sigma[r][1]]);                                  \
+		MIX(1, 5, 9, 13, m[sigma[r][2]], m[sigma[r][3]]);                                  \
+		MIX(2, 6, 10, 14, m[sigma[r][4]], m[sigma[r][5]]);                                 \
+		MIX(3, 7, 11, 15, m[sigma[r][6]], m[sigma[r][7]]);                                 \
+		MIX(0, 5, 10, 15, m[sigma[r][8]], m[sigma[r][9]]);                                 \
+		MIX(1, 6, 11, 12, m[sigma[r][10]], m[sigma[r][11]]);                               \
+		MIX(2, 7, 8, 13, m[sigma[r][12]], m[sigma[r][13]]);                                \
+		MIX(3, 4, 9, 14, m[sigma[r][14]], m[sigma[r][15]]);                                \
+	} while (0)
+
+/* One by one, so that sigma turns into addresses and v stays in registers. */
+#define ROUNDS()                                                                                   \
+	do {                                                                                       \
+		ROUND(0);                                                                          \
+		ROUND(1);                                                                          \
+		ROUND(2);                                                                          \
+		ROUND(3);                                                                          \
+		ROUND(4);                                                                          \
+		ROUND(5);                                                                          \
+		ROUND(6);                                                                          \
+		ROUND(7);                                                                          \
+		ROUND(8);                                                                          \
+		ROUND(9);                                                                          \
+		ROUND(10);                                                                         \
+		ROUND(11);                                                                         \
+	} while (0)
+
+/* An empty message has one block, too. */
+static size_t
+block_count(size_t size)
+{
+	return size == 0 ? 1 : (size + BLOCK_SIZE - 1) / BLOCK_SIZE;
+}
+
+/* Into zeros, which fill it up. */
+static void
+copy_last_block(struct text message, uint8_t last[BLOCK_SIZE])
+{
+	size_t before = (block_count(message.size) - 1) * BLOCK_SIZE;
+	if (message.size > 0)
+		memcpy(last, message.data + before, message.size - before);
+}
+
+/* The RFC's words are little-endian: from them to the machine's, and back. */
+static ALWAYS_INLINE uint64_t
+little_endian(uint64_t word)
+{
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? word : __builtin_bswap64(word);
+}
+
+static void
+compress_one(uint64_t h[8], const uint8_t block[BLOCK_SIZE], uint64_t t, uint64_t f)
+{
+	uint64_t m[16], v[16];
+	memcpy(m, block, sizeof(m));
+	for (unsigned i = 0; i < 16; i++)
+		m[i] = little_endian(m[i]);
+	for (unsigned i = 0; i < 8; i++) {
+		v[i] = h[i];
+		v[8 + i] = iv[i];
+	}
+	v[12] ^= t;
+	v[14] ^= f;
+	ROUNDS();
+	for (unsigned i = 0; i < 8; i++)
+		h[i] ^= v[i] ^ v[8 + i];
+}
+
+void
+lanes_hash_one(struct text message, struct hash *hash)
+{
+	const size_t last_at = (block_count(message.size) - 1) * BLOCK_SIZE;
+	uint8_t last[BLOCK_SIZE] = {0};
+	uint64_t h[8];
+	memcpy(h, iv, sizeof(h));
+	h[0] ^= PARAMETERS;
+	for (size_t at = 0; at < last_at; at += BLOCK_SIZE)
+		compress_one(h, (const uint8_t *)message.data + at, at + BLOCK_SIZE, 0);
+	copy_last_block(message, last);
+	compress_one(h, last, message.size, UINT64_MAX);
+	for (unsigned i = 0; i < HASH_SIZE / sizeof(uint64_t); i++)
+		h[i] = little_endian(h[i]);
+	memcpy(hash->bytes, h, HASH_SIZE);
+}
+
+static void
+hash_each(const struct text messages[], struct hash hashes[], size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		lanes_hash_one(messages[i], &hashes[i]);
+}
+
+#if defined(__x86_64__)
+
+typedef uint64_t words __attribute__((vector_size(8 * LANES)));
+
 /* The next block of each lane. */
 struct step {
 	const uint8_t *blocks[LANES];
@@ -77,34 +172,6 @@ load_block(words m[16], const uint8_t *const blocks[LANES])
 	}
 }
 
-#define ROTATE(word, bits) ((word) >> (bits) | (word) << (64 - (bits)))
-
-#define MIX(a, b, c, d, x, y)                                                                      \
-	do {                                                                                       \
-		v[a] += v[b] + (x);                                                                \
-		v[d] = ROTATE(v[d] ^ v[a], 32);                                                    \
-		v[c] += v[d];                                                                      \
-		v[b] = ROTATE(v[b] ^ v[c], 24);                                                    \
-		v[a] += v[b] + (y);                                                                \
-		v[d] = ROTATE(v[d] ^ v[a], 16);                                                    \
-		v[c] += v[d];                                                                      \
-		v[b] = ROTATE(v[b] ^ v[c], 63);                                                    \
-	} while (0)
-
-static ALWAYS_INLINE void
-mix_round(words v[16], const words m[16], const uint8_t s[16])
-{
-	MIX(0, 4, 8, 12, m[s[0]], m[s[1]]);
-	MIX(1, 5, 9, 13, m[s[2]], m[s[3]]);
-	MIX(2, 6, 10, 14, m[s[4]], m[s[5]]);
-	MIX(3, 7, 11, 15, m[s[6]], m[s[7]]);
-	MIX(0, 5, 10, 15, m[s[8]], m[s[9]]);
-	MIX(1, 6, 11, 12, m[s[10]], m[s[11]]);
-	MIX(2, 7, 8, 13, m[s[12]], m[s[13]]);
-	MIX(3, 4, 9, 14, m[s[14]], m[s[15]]);
-}
-
-/* The rounds stand here one by one, so that sigma turns into addresses and v stays in registers. */
 static ALWAYS_INLINE void
 compress(words h[8], const struct step *step)
 {
@@ -116,18 +183,7 @@ compress(words h[8], const struct step *step)
 	}
 	v[12] ^= step->t;
 	v[14] ^= step->f;
-	mix_round(v, m, sigma[0]);
-	mix_round(v, m, sigma[1]);
-	mix_round(v, m, sigma[2]);
-	mix_round(v, m, sigma[3]);
-	mix_round(v, m, sigma[4]);
-	mix_round(v, m, sigma[5]);
-	mix_round(v, m, sigma[6]);
-	mix_round(v, m, sigma[7]);
-	mix_round(v, m, sigma[8]);
-	mix_round(v, m, sigma[9]);
-	mix_round(v, m, sigma[10]);
-	mix_round(v, m, sigma[11]);
+	ROUNDS();
 	for (unsigned i = 0; i < 8; i++)
 		h[i] ^= (v[i] ^ v[8 + i]) & step->active;
 }
@@ -144,25 +200,28 @@ compress_avx2(words h[8], const struct step *step)
 	compress(h, step);
 }
 
-typedef void compress_function(words h[8], const struct step *);
+/* How messages are hashed at once, and from how many on that is faster than one by one. The lanes
+ * go on until the longest message is done, however many there are, so what counts is how many times
+ * its blocks there are to hash: a block of all lanes takes as long as 2.1 blocks of one message with
+ * AVX-512 (212 ns to 104), as 5.5 with AVX2 (570 ns). */
+static const struct path {
+	void (*compress)(words h[8], const struct step *);
+	size_t worth;
+} paths[] = {
+	[LANES_AVX2] = {compress_avx2, 6},
+	[LANES_AVX512] = {compress_avx512, 3},
+};
 
-static compress_function *
-find_compress(void)
+enum lanes_path
+lanes_best_path(void)
 {
 	if (__builtin_cpu_supports("avx512f"))
-		return compress_avx512;
-	return __builtin_cpu_supports("avx2") ? compress_avx2 : NULL;
-}
-
-/* An empty message has one block, too. */
-static size_t
-block_count(size_t size)
-{
-	return size == 0 ? 1 : (size + BLOCK_SIZE - 1) / BLOCK_SIZE;
+		return LANES_AVX512;
+	return __builtin_cpu_supports("avx2") ? LANES_AVX2 : LANES_NONE;
 }
 
 static bool
-is_worth_it(const struct text messages[], size_t count)
+is_worth_it(const struct path *path, const struct text messages[], size_t count)
 {
 	size_t longest = 0, sum = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -171,11 +230,10 @@ is_worth_it(const struct text messages[], size_t count)
 		if (blocks > longest)
 			longest = blocks;
 	}
-	return sum / WORTH >= longest;
+	return sum / path->worth >= longest;
 }
 
-/* At most LANES messages: their last blocks, filled up with zeros, and how many blocks the longest
- * has. */
+/* At most LANES messages: their last blocks, and how many blocks the longest has. */
 static size_t
 fill_last_blocks(const struct text messages[], size_t count, uint8_t last[LANES][BLOCK_SIZE])
 {
@@ -183,9 +241,7 @@ fill_last_blocks(const struct text messages[], size_t count, uint8_t last[LANES]
 	memset(last, 0, LANES * (size_t)BLOCK_SIZE);
 	for (size_t l = 0; l < count; l++) {
 		size_t blocks = block_count(messages[l].size);
-		size_t before = (blocks - 1) * BLOCK_SIZE;
-		if (messages[l].size > 0)
-			memcpy(last[l], messages[l].data + before, messages[l].size - before);
+		copy_last_block(messages[l], last[l]);
 		if (blocks > longest)
 			longest = blocks;
 	}
@@ -193,8 +249,8 @@ fill_last_blocks(const struct text messages[], size_t count, uint8_t last[LANES]
 }
 
 static void
-hash_lanes(const struct text messages[], struct hash hashes[], size_t count,
-	   compress_function *compress_lanes)
+hash_lanes(const struct path *path, const struct text messages[], struct hash hashes[],
+	   size_t count)
 {
 	uint8_t last[LANES][BLOCK_SIZE];
 	words h[8];
@@ -215,7 +271,7 @@ hash_lanes(const struct text messages[], struct hash hashes[], size_t count,
 			step.f[l] = whole ? 0 : UINT64_MAX;
 			step.active[l] = block < blocks ? UINT64_MAX : 0;
 		}
-		compress_lanes(h, &step);
+		path->compress(h, &step);
 	}
 	for (size_t l = 0; l < count; l++) {
 		for (unsigned i = 0; i < HASH_SIZE / sizeof(uint64_t); i++) {
@@ -226,13 +282,14 @@ hash_lanes(const struct text messages[], struct hash hashes[], size_t count,
 }
 
 void
-lanes_hash(const struct text messages[], struct hash hashes[], size_t count)
+lanes_hash_by(enum lanes_path chosen, const struct text messages[], struct hash hashes[],
+	      size_t count)
 {
-	compress_function *compress_lanes = find_compress();
+	const struct path *path = &paths[chosen];
 	for (size_t first = 0; first < count; first += LANES) {
 		size_t part = count - first < LANES ? count - first : LANES;
-		if (compress_lanes != NULL && is_worth_it(messages + first, part))
-			hash_lanes(messages + first, hashes + first, part, compress_lanes);
+		if (chosen != LANES_NONE && is_worth_it(path, messages + first, part))
+			hash_lanes(path, messages + first, hashes + first, part);
 		else
 			hash_each(messages + first, hashes + first, part);
 	}
@@ -240,10 +297,24 @@ lanes_hash(const struct text messages[], struct hash hashes[], size_t count)
 
 #else
 
-void
-lanes_hash(const struct text messages[], struct hash hashes[], size_t count)
+enum lanes_path
+lanes_best_path(void)
 {
+	return LANES_NONE;
+}
+
+void
+lanes_hash_by(enum lanes_path chosen, const struct text messages[], struct hash hashes[],
+	      size_t count)
+{
+	(void)chosen;
 	hash_each(messages, hashes, count);
 }
 
 #endif
+
+void
+lanes_hash(const struct text messages[], struct hash hashes[], size_t count)
+{
+	lanes_hash_by(lanes_best_path(), messages, hashes, count);
+}

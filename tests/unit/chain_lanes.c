@@ -1,4 +1,5 @@
-/* Several messages at once have the hashes that libsodium gives each of them alone. */
+/* One message, and several at once by each of the processor's paths, have the hashes that libsodium
+ * gives each of them. */
 #include <check.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -44,26 +45,71 @@ messages_add(struct messages *messages, size_t size)
 	messages->texts[i] = (struct text){place, size};
 }
 
+static struct hash
+libsodium_hash(const void *bytes, size_t size)
+{
+	struct hash hash;
+	ck_assert_int_eq(crypto_generichash(hash.bytes, HASH_SIZE, bytes, size, NULL, 0), 0);
+	return hash;
+}
+
 static void
-expect_hashes_of_each(struct messages *messages)
+expect_hashes_by(struct messages *messages, enum lanes_path path)
 {
 	const size_t count = messages->count;
 	memset(messages->hashes, 0x55, sizeof(messages->hashes));
-	lanes_hash(messages->texts, messages->hashes, count);
+	lanes_hash_by(path, messages->texts, messages->hashes, count);
 	for (size_t i = 0; i < count; i++) {
-		struct hash alone;
-		ck_assert_int_eq(crypto_generichash(alone.bytes, HASH_SIZE,
-						    (const unsigned char *)messages->texts[i].data,
-						    messages->texts[i].size, NULL, 0),
-				 0);
-		ck_assert_msg(hash_equal(&alone, &messages->hashes[i]),
-			      "message %zu of %zu, of %zu bytes", i, count,
-			      messages->texts[i].size);
+		const struct text text = messages->texts[i];
+		const struct hash wanted = libsodium_hash(text.data, text.size);
+		ck_assert_msg(hash_equal(&wanted, &messages->hashes[i]),
+			      "message %zu of %zu, of %zu bytes, path %d", i, count, text.size,
+			      (int)path);
 	}
 	/* Nothing is written behind the last one. */
 	for (size_t i = 0; i < HASH_SIZE; i++)
 		ck_assert_uint_eq(messages->hashes[count].bytes[i], 0x55);
 }
+
+static void
+expect_hashes_of_each(struct messages *messages)
+{
+	for (int path = LANES_NONE; path <= (int)lanes_best_path(); path++)
+		expect_hashes_by(messages, (enum lanes_path)path);
+}
+
+START_TEST(a_message_of_every_size_has_its_hash)
+{
+	static struct messages messages;
+	messages_fill(&messages);
+	for (size_t size = 0; size <= SIZE_MAX_TRIED; size++) {
+		const struct text text = {(const char *)messages.bytes + draw(1000), size};
+		const struct hash wanted = libsodium_hash(text.data, size);
+		struct hash hashes[2];
+		memset(hashes, 0x55, sizeof(hashes));
+		lanes_hash_one(text, hashes);
+		ck_assert_msg(hash_equal(&wanted, hashes), "%zu bytes", size);
+		for (size_t i = 0; i < HASH_SIZE; i++)
+			ck_assert_uint_eq(hashes[1].bytes[i], 0x55);
+	}
+}
+END_TEST
+
+START_TEST(lanes_without_a_choice_are_those_of_the_best_path)
+{
+	static struct messages messages;
+	struct hash chosen[LANES];
+	messages_fill(&messages);
+	for (size_t count = 1; count <= LANES; count++) {
+		messages.count = 0;
+		for (size_t i = 0; i < count; i++)
+			messages_add(&messages, 80 + i);
+		lanes_hash(messages.texts, chosen, count);
+		expect_hashes_by(&messages, lanes_best_path());
+		ck_assert_mem_eq(chosen, messages.hashes, count * sizeof(chosen[0]));
+	}
+}
+END_TEST
 
 START_TEST(every_size_in_every_lane_has_its_hash)
 {
@@ -156,12 +202,26 @@ START_TEST(a_long_action_has_the_digest_of_its_bytes)
 		memcpy(bytes + at + 2, action.device.data, 9);
 		memcpy(bytes + at + 11, "\0\x08", 2);
 		memcpy(bytes + at + 13, action.type.data, 8 + payload);
-		struct hash wanted, digest;
-		ck_assert_int_eq(crypto_generichash(wanted.bytes, HASH_SIZE, bytes,
-						    at + 21 + payload, NULL, 0),
-				 0);
+		const struct hash wanted = libsodium_hash(bytes, at + 21 + payload);
+		struct hash digest;
 		chain_digest(&action, &digest);
 		ck_assert(hash_equal(&wanted, &digest));
+	}
+}
+END_TEST
+
+/* Longer names than there can be, too: an audit hashes what it finds. */
+START_TEST(a_genesis_is_the_hash_of_its_tag_and_name)
+{
+	char bytes[sizeof("edgereplay/1/log") + 2 * LOG_NAME_SIZE_MAX] = "edgereplay/1/log";
+	char *name = bytes + sizeof("edgereplay/1/log");
+	for (size_t size = 0; size <= 2 * (size_t)LOG_NAME_SIZE_MAX; size++) {
+		const struct hash wanted = libsodium_hash(bytes, (size_t)(name - bytes) + size);
+		struct hash genesis;
+		chain_genesis((struct text){name, size}, &genesis);
+		ck_assert_msg(hash_equal(&wanted, &genesis), "%zu bytes", size);
+		if (size < 2 * (size_t)LOG_NAME_SIZE_MAX)
+			name[size] = (char)('a' + draw(26));
 	}
 }
 END_TEST
@@ -196,10 +256,13 @@ main(void)
 	Suite *suite = suite_create("chain_lanes");
 	TCase *tests = tcase_create("lanes");
 	tcase_set_timeout(tests, 60);
+	tcase_add_test(tests, a_message_of_every_size_has_its_hash);
+	tcase_add_test(tests, lanes_without_a_choice_are_those_of_the_best_path);
 	tcase_add_test(tests, every_size_in_every_lane_has_its_hash);
 	tcase_add_test(tests, any_number_of_messages_of_any_sizes_have_their_hashes);
 	tcase_add_test(tests, a_preimage_hashes_to_the_digest_and_holds_the_texts);
 	tcase_add_test(tests, a_long_action_has_the_digest_of_its_bytes);
+	tcase_add_test(tests, a_genesis_is_the_hash_of_its_tag_and_name);
 	tcase_add_test(tests, links_are_good_up_to_the_first_bad_one);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
