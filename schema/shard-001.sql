@@ -40,6 +40,12 @@ CREATE TABLE batches (
 	PRIMARY KEY (log, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- Every generation of the journal's files up to this one is in place, or kept in the table journal.
+CREATE TABLE in_place (
+	generation INTEGER NOT NULL
+) STRICT;
+INSERT INTO in_place VALUES (0);
+
 CREATE TABLE journal (
 	id INTEGER PRIMARY KEY,
 	record BLOB NOT NULL

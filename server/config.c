@@ -73,7 +73,7 @@ static const struct option config_options[] = {
 	ROW(store, linger_usec, OPTION_NUMBER, "500", 0, 100000, "microseconds", false,
 	    "How long a commit waits for as many requests as came lately; a lone one never waits."),
 	ROW(store, slice, OPTION_NUMBER, "2000", 1, 100000, "actions", false,
-	    "Actions that one commit sorts in at most, so that no request waits long."),
+	    "Actions that one commit puts in place at most, behind the acknowledged ones."),
 	ROW(store, cache_logs, OPTION_NUMBER, "65536", 16, 100000000, "logs", false,
 	    "Logs a shard whose heads are kept in memory; others cost a look-up."),
 

@@ -61,16 +61,16 @@ show_totals(const struct audit_totals *totals, const struct cli_options *options
 {
 	if (!options->json) {
 		report_note("%s: %" PRIu64 " logs, %" PRIu64 " actions in place, %" PRIu64
-			    " payload bytes, %" PRIu64 " journal rows with %" PRIu64
+			    " payload bytes, %" PRIu64 " journal records with %" PRIu64
 			    " actions, %" PRIu64 " findings",
 			    options->argument, totals->logs, totals->actions, totals->bytes,
-			    totals->journal_rows, totals->journal_actions, totals->findings);
+			    totals->journal_records, totals->journal_actions, totals->findings);
 		return;
 	}
 	printf("{\"logs\":%" PRIu64 ",\"actions\":%" PRIu64 ",\"payloadBytes\":%" PRIu64
-	       ",\"journalRows\":%" PRIu64 ",\"journalActions\":%" PRIu64 ",\"findings\":%" PRIu64
-	       "}\n",
-	       totals->logs, totals->actions, totals->bytes, totals->journal_rows,
+	       ",\"journalRecords\":%" PRIu64 ",\"journalActions\":%" PRIu64
+	       ",\"findings\":%" PRIu64 "}\n",
+	       totals->logs, totals->actions, totals->bytes, totals->journal_records,
 	       totals->journal_actions, totals->findings);
 }
 

@@ -112,7 +112,8 @@ audit_open(struct audit *audit)
 		if (status != STATUS_OK)
 			return audit_end(audit, TEXT(""), 0, STEP_FAULT);
 	}
-	return db_begin(audit->db, false);
+	return db_begin(audit->db, false) == STATUS_OK ? STATUS_OK
+						       : audit_end(audit, TEXT(""), 0, STEP_FAULT);
 }
 
 /* Reading a file in WAL mode makes the WAL and its index beside it. What was not there before is

@@ -47,9 +47,9 @@ struct audit_observer {
 /* Added to, so that one goes through all shards. */
 struct audit_totals {
 	uint64_t logs;
-	uint64_t actions;      /* in place */
-	uint64_t bytes;	       /* of their payloads */
-	uint64_t journal_rows; /* not yet deleted, whether in place or not */
+	uint64_t actions;	  /* in place */
+	uint64_t bytes;		  /* of their payloads */
+	uint64_t journal_records; /* read, whether in place or not */
 	uint64_t journal_actions;
 	uint64_t findings;
 };

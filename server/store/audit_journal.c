@@ -1,9 +1,11 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "store/audit_work.h"
 #include "store/sqlite/journal.h"
+#include "store/sqlite/journal_file.h"
 
 /* The link of a row in place. */
 static enum status
@@ -52,13 +54,13 @@ connect_record(struct audit *audit, struct audit_log *log, const struct record *
 		log->unfinished_first = 0;
 	if (before == log->newest.seq) {
 		if (!hash_equal(&record->before, &log->newest.link))
-			*what = "the journal row does not chain from the log's head";
+			*what = "the journal record does not chain from the log's head";
 		else
 			log->newest = (struct position){last, record->last};
 		return STATUS_OK;
 	}
 	if (before > in_place || (last > in_place && log->newest.seq != in_place)) {
-		*what = "the journal row does not connect to its log";
+		*what = "the journal record does not connect to its log";
 		return STATUS_OK;
 	}
 	struct hash row_before, row_last;
@@ -72,7 +74,7 @@ connect_record(struct audit *audit, struct audit_log *log, const struct record *
 	const struct hash expected = link_in_record(record, common);
 	if (!found_before || !found_last || !hash_equal(&row_before, &record->before) ||
 	    !hash_equal(&row_last, &expected))
-		*what = "the journal row is not what is in place";
+		*what = "the journal record is not what is in place";
 	else if (last > in_place)
 		log->newest = (struct position){last, record->last};
 	return STATUS_OK;
@@ -84,10 +86,11 @@ check_record(struct audit *audit, uint64_t id, struct text bytes)
 	char what[AUDIT_WHAT_SIZE];
 	const uint8_t *data = (const uint8_t *)bytes.data;
 	struct record record;
-	audit->totals->journal_rows++;
+	audit->totals->journal_records++;
 	if (!journal_decode(data, bytes.size, &record)) {
 		const bool readable = journal_peek(data, bytes.size, &record);
-		(void)snprintf(what, sizeof(what), "journal row %" PRIu64 " does not verify", id);
+		(void)snprintf(what, sizeof(what), "journal record %" PRIu64 " does not verify",
+			       id);
 		audit_find(audit, readable ? record.log : TEXT(""), readable ? record.first_seq : 0,
 			   what);
 		return STATUS_OK;
@@ -107,26 +110,85 @@ check_record(struct audit *audit, uint64_t id, struct text bytes)
 	const char *why;
 	const enum status status = connect_record(audit, log, &record, &why);
 	if (status == STATUS_OK && why != NULL) {
-		(void)snprintf(what, sizeof(what), "%s (journal row %" PRIu64 ")", why, id);
+		(void)snprintf(what, sizeof(what), "%s (journal record %" PRIu64 ")", why, id);
 		audit_find(audit, record.log, record.first_seq, what);
 	}
 	return status;
 }
 
-enum status
-audit_journal(struct audit *audit)
+/* What an earlier start could not put in place. */
+static enum status
+check_kept(struct audit *audit, enum step *step)
 {
 	struct statement *journal;
 	if (db_prepare(audit->db, "SELECT id, record FROM journal ORDER BY id", &journal) !=
 	    STATUS_OK)
 		return audit_end(audit, TEXT(""), 0, STEP_FAULT);
 	enum status status = STATUS_OK;
-	enum step step = statement_step(journal);
-	while (status == STATUS_OK && step == STEP_ROW) {
+	*step = statement_step(journal);
+	while (status == STATUS_OK && *step == STEP_ROW) {
 		status = check_record(audit, statement_u64(journal, 0), statement_text(journal, 1));
-		step = statement_step(journal);
+		*step = statement_step(journal);
 	}
 	statement_reset(journal);
+	return status;
+}
+
+/* --- the two files, the older generation first --- */
+
+static enum status
+visit_entry(void *cookie, const struct journal_entry *entry)
+{
+	return check_record(cookie, entry->id,
+			    (struct text){(const char *)entry->bytes, entry->size});
+}
+
+static enum status
+open_files(struct audit *audit, struct journal_file files[2])
+{
+	enum status status = STATUS_OK;
+	for (unsigned which = 0; which < 2 && status == STATUS_OK; which++) {
+		const char *problem = "out of memory";
+		char *path = journal_file_path(audit->target->path, which);
+		status = path == NULL ? STATUS_STORAGE_UNAVAILABLE
+				      : journal_file_open(&files[which], path, audit->target->id,
+							  false, &problem);
+		free(path);
+		if (status != STATUS_OK)
+			audit_find(audit, TEXT(""), 0, problem);
+	}
+	return status;
+}
+
+static enum status
+check_files(struct audit *audit)
+{
+	const uint64_t findings = audit->totals->findings;
+	struct journal_file files[2] = {{.fd = -1}, {.fd = -1}};
+	uint64_t in_place;
+	enum status status = db_query_u64(audit->db, "SELECT generation FROM in_place", &in_place);
+	if (status != STATUS_OK)
+		return audit_end(audit, TEXT(""), 0, STEP_FAULT);
+	status = open_files(audit, files);
+	const unsigned older = files[0].generation <= files[1].generation ? 0 : 1;
+	if (status == STATUS_OK)
+		status = journal_file_read(&files[older], in_place, visit_entry, audit);
+	if (status == STATUS_OK)
+		status = journal_file_read(&files[1 - older], in_place, visit_entry, audit);
+	if (status != STATUS_OK && audit->totals->findings == findings)
+		audit_find(audit, TEXT(""), 0, "a journal file cannot be read: see the log");
+	journal_file_close(&files[0]);
+	journal_file_close(&files[1]);
+	return status;
+}
+
+enum status
+audit_journal(struct audit *audit)
+{
+	enum step step = STEP_DONE;
+	enum status status = check_kept(audit, &step);
+	if (status == STATUS_OK)
+		status = check_files(audit);
 	for (const struct audit_log *log = audit->logs; log != NULL; log = log->hh.next) {
 		if (log->unfinished_first != 0)
 			audit_find(audit, (struct text){log->name, log->name_size},

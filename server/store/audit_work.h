@@ -50,7 +50,7 @@ MUST_CHECK struct audit_log *audit_remember(struct audit *, struct text name,
 /* Every log's rows. */
 MUST_CHECK enum status audit_logs(struct audit *);
 
-/* Every journal row, against what audit_logs saw in place. */
+/* Every journal record, against what audit_logs saw in place. */
 MUST_CHECK enum status audit_journal(struct audit *);
 
 #endif

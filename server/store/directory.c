@@ -194,7 +194,8 @@ write_manifest_new(const struct directory *directory, const char **problem)
 	return status;
 }
 
-/* Whether the name is a shard file's, or that of one of its companions (-wal, -shm). */
+/* Whether the name is a shard file's, that of one of its companions (-wal, -shm), or of its journal's
+ * files. */
 static bool
 is_shard_file(const char *name)
 {
@@ -203,7 +204,8 @@ is_shard_file(const char *name)
 		return false;
 	const char *number = name + sizeof(prefix) - 1;
 	const size_t digits = strspn(number, "0123456789");
-	return digits > 0 && strncmp(number + digits, ".db", 3) == 0;
+	return digits > 0 && (strncmp(number + digits, ".db", 3) == 0 ||
+			      strncmp(number + digits, ".journal-", 9) == 0);
 }
 
 /* Counts the shard files, and removes them where asked to. */

@@ -226,15 +226,17 @@ def sigterm_under_load_loses_nothing_though_clients_are_stuck():
 
 
 def at_rest(dir):
-    """After a clean stop no journal row and no WAL is left."""
+    """After a clean stop no journal record and no WAL is left, and of the journal's files their heads."""
     files = databases(dir)
     is_true(len(files) >= 1, "no shard files in %s", os.listdir(dir))
     for path in files:
         is_true(not os.path.exists(path + "-wal") or os.path.getsize(path + "-wal") == 0, "a WAL beside %s", path)
         database = sqlite3.connect("file:%s?mode=ro&immutable=1" % path, uri=True)
-        same(database.execute("SELECT count(*) FROM journal").fetchone()[0], 0, "journal rows in " + path)
+        same(database.execute("SELECT count(*) FROM journal").fetchone()[0], 0, "journal records in " + path)
         same(database.execute("PRAGMA integrity_check").fetchall(), [("ok",)], "integrity of " + path)
         database.close()
+        for which in "01":
+            same(os.path.getsize(path[:-len("db")] + "journal-" + which), 64, "journal %s beside %s" % (which, path))
 
 
 @story.story

@@ -1,28 +1,15 @@
 /*
- * store_fixture: what the engine's tests share: an engine on a real file, and a plain model of what
+ * store_fixture: what the engine's tests share: an engine (engine_fixture), and a plain model of what
  * its logs must hold.
  */
 #ifndef STORE_FIXTURE_H
 #define STORE_FIXTURE_H
 
-#include <check.h>
-#include <sqlite3.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "store/audit.h"
-#include "store/engine.h"
-#include "store/sqlite/sqlite_engine.h"
-
-#define SLICE_ACTIONS 7 /* small, so that slices end anywhere in a batch */
+#include "support/engine_fixture.h"
 
 #define MODEL_ACTIONS_MAX 20000
-#define UNUSED __attribute__((unused))
+#define GROUP_LOGS_MAX 8
 
 struct model_action {
 	char device[16], type[16];
@@ -39,117 +26,6 @@ struct model_log {
 	struct model_action *actions;
 	size_t count;
 };
-
-struct fixture {
-	char dir[512], path[1024];
-	struct sqlite_options options;
-	struct engine *engine;
-	uint64_t random, now;
-};
-
-UNUSED static uint64_t
-fixture_random(struct fixture *fixture, uint64_t below)
-{
-	fixture->random = fixture->random * 6364136223846793005u + 1442695040888963407u;
-	return (fixture->random >> 33) % below;
-}
-
-UNUSED static enum status
-fixture_try_open(struct fixture *fixture, bool create, const char **problem)
-{
-	fixture->options.path = fixture->path;
-	fixture->options.create = create;
-	return sqlite_engine_open(&fixture->options, &fixture->engine, problem);
-}
-
-UNUSED static void
-fixture_open(struct fixture *fixture, bool create)
-{
-	const char *problem = "";
-	ck_assert_msg(fixture_try_open(fixture, create, &problem) == STATUS_OK, "%s", problem);
-}
-
-/* As a crash leaves it: nothing is written on the way out. */
-UNUSED static void
-fixture_crash(struct fixture *fixture)
-{
-	fixture->engine->ops->close(fixture->engine);
-	fixture->engine = NULL;
-}
-
-UNUSED static void
-fixture_init(struct fixture *fixture)
-{
-	const char *tmp = getenv("TMPDIR");
-	memset(fixture, 0, sizeof(*fixture));
-	snprintf(fixture->dir, sizeof(fixture->dir) - 8, "%s/engine.XXXXXX",
-		 tmp == NULL ? "/tmp" : tmp);
-	ck_assert_ptr_nonnull(mkdtemp(fixture->dir));
-	snprintf(fixture->path, sizeof(fixture->path), "%s/shard-00.db", fixture->dir);
-	fixture->options = (struct sqlite_options){.shards = 1,
-						   .id = "0123456789abcde",
-						   .tail_bytes = 64 * 1024,
-						   .slice_actions = SLICE_ACTIONS,
-						   .readers = 2};
-	fixture->random = 1;
-	fixture->now = 1000;
-}
-
-UNUSED static void
-fixture_remove(struct fixture *fixture)
-{
-	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
-	if (fixture->engine != NULL)
-		fixture_crash(fixture);
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		char path[1100];
-		snprintf(path, sizeof(path), "%s%s", fixture->path, suffixes[i]);
-		unlink(path);
-	}
-	ck_assert_int_eq(rmdir(fixture->dir), 0);
-}
-
-/* Runs statements through a connection of its own, while the engine is closed. */
-UNUSED static void
-fixture_sql(struct fixture *fixture, const char *sql)
-{
-	sqlite3 *db;
-	char *message = NULL;
-	ck_assert_int_eq(sqlite3_open(fixture->path, &db), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL),
-			 SQLITE_OK);
-	ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, &message) == SQLITE_OK, "%s: %s", sql,
-		      message);
-	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-}
-
-UNUSED static uint64_t
-fixture_number(struct fixture *fixture, const char *sql)
-{
-	sqlite3 *db;
-	sqlite3_stmt *statement;
-	ck_assert_int_eq(sqlite3_open(fixture->path, &db), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL),
-			 SQLITE_OK);
-	ck_assert_int_eq(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_step(statement), SQLITE_ROW);
-	uint64_t value = (uint64_t)sqlite3_column_int64(statement, 0);
-	sqlite3_finalize(statement);
-	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-	return value;
-}
-
-UNUSED static off_t
-fixture_wal_size(struct fixture *fixture)
-{
-	char path[1100];
-	struct stat stat_buffer;
-	snprintf(path, sizeof(path), "%s-wal", fixture->path);
-	return stat(path, &stat_buffer) == -1 ? 0 : stat_buffer.st_size;
-}
-
-/* --- the model ----------------------------------------------------------------------------------
- */
 
 UNUSED static void
 model_init(struct model_log *log, const char *name)
@@ -184,10 +60,10 @@ model_action(const struct model_action *action)
 			       .payload = {action->payload, action->payload_size}};
 }
 
-/* Appends one action; its stamp is unique in the log for its device. */
+/* Appends one action; its stamp is unique in the log for its device. payload: from malloc. */
 UNUSED static void
-model_add(struct fixture *fixture, struct model_log *log, const char *device, uint64_t ts,
-	  size_t payload_size)
+model_add_payload(struct fixture *fixture, struct model_log *log, const char *device, uint64_t ts,
+		  char *payload, size_t payload_size)
 {
 	/* All at once: appends borrow from it. */
 	if (log->actions == NULL)
@@ -199,16 +75,24 @@ model_add(struct fixture *fixture, struct model_log *log, const char *device, ui
 	action->ts = ts;
 	action->received_at = fixture->now;
 	action->payload_size = payload_size;
-	action->payload = malloc(payload_size + 1);
-	ck_assert_ptr_nonnull(action->payload);
-	for (size_t i = 0; i < payload_size; i++)
-		action->payload[i] = (char)fixture_random(fixture, 128);
+	action->payload = payload;
 	struct action as_action = model_action(action);
 	chain_digest(&as_action, &action->digest);
 	chain_link(&log->head.position.link, &action->digest, &action->link);
 	log->head.position.link = action->link;
 	log->head.position.seq = log->count;
 	log->head.received_at = fixture->now;
+}
+
+UNUSED static void
+model_add(struct fixture *fixture, struct model_log *log, const char *device, uint64_t ts,
+	  size_t payload_size)
+{
+	char *payload = malloc(payload_size + 1);
+	ck_assert_ptr_nonnull(payload);
+	for (size_t i = 0; i < payload_size; i++)
+		payload[i] = (char)fixture_random(fixture, 128);
+	model_add_payload(fixture, log, device, ts, payload, payload_size);
 }
 
 /* Adds random actions of random devices; healed ones come with stamps from the past. */
@@ -273,18 +157,31 @@ model_append_release(struct model_append *append)
 	free(append->outcomes);
 }
 
-/* Adds random actions to a log and writes them as one append. */
+/* Adds random actions to each of some logs, and writes them as one group. */
+UNUSED static enum status
+fixture_write_group(struct fixture *fixture, struct model_log *logs, size_t log_count, size_t count,
+		    size_t payload_max)
+{
+	struct model_append appends[GROUP_LOGS_MAX];
+	struct append group[GROUP_LOGS_MAX];
+	ck_assert_uint_le(log_count, GROUP_LOGS_MAX);
+	fixture->now++;
+	for (size_t i = 0; i < log_count; i++) {
+		struct head expected = logs[i].head;
+		model_add_random(fixture, &logs[i], count, payload_max);
+		model_append_init(&appends[i], &logs[i], count, &expected);
+		group[i] = appends[i].append;
+	}
+	enum status status = fixture->engine->ops->write(fixture->engine, group, log_count);
+	for (size_t i = 0; i < log_count; i++)
+		model_append_release(&appends[i]);
+	return status;
+}
+
 UNUSED static enum status
 fixture_write(struct fixture *fixture, struct model_log *log, size_t count, size_t payload_max)
 {
-	struct head expected = log->head;
-	struct model_append append;
-	fixture->now++;
-	model_add_random(fixture, log, count, payload_max);
-	model_append_init(&append, log, count, &expected);
-	enum status status = fixture->engine->ops->write(fixture->engine, &append.append, 1);
-	model_append_release(&append);
-	return status;
+	return fixture_write_group(fixture, log, 1, count, payload_max);
 }
 
 struct reading_check {

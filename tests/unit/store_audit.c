@@ -91,7 +91,7 @@ START_TEST(a_clean_file_is_counted_and_has_no_finding)
 	ck_assert_msg(findings.count == 0, "%s", findings.what);
 	ck_assert_uint_eq(totals.logs, 2);
 	ck_assert_uint_eq(totals.actions, 80);
-	ck_assert_uint_eq(totals.journal_rows, 0);
+	ck_assert_uint_eq(totals.journal_records, 0);
 	uint64_t bytes = 0;
 	for (size_t i = 0; i < 40; i++)
 		bytes += alice.actions[i].payload_size + bob.actions[i].payload_size;
@@ -112,6 +112,15 @@ slurp(const char *path, size_t *size)
 	return bytes;
 }
 
+/* Which of the two journal files has something; at most one. */
+static unsigned
+journal_in_use(struct fixture *fixture)
+{
+	size_t size;
+	free(fixture_journal(fixture, 1, &size));
+	return size > 64 ? 1 : 0;
+}
+
 START_TEST(a_crashed_file_is_clean_and_is_not_changed_by_the_audit)
 {
 	struct fixture fixture;
@@ -128,12 +137,15 @@ START_TEST(a_crashed_file_is_clean_and_is_not_changed_by_the_audit)
 	size_t file_size, wal_size, after_size;
 	char *file_bytes = slurp(fixture.path, &file_size);
 	char *wal_bytes = slurp(wal, &wal_size);
-	ck_assert_uint_gt(wal_size, 0);
+	size_t journal_size, journal_after_size;
+	const unsigned which = journal_in_use(&fixture);
+	uint8_t *journal = fixture_journal(&fixture, which, &journal_size);
+	ck_assert_uint_gt(journal_size, 64);
 	for (int again = 0; again < 2; again++) {
 		struct findings findings = fixture_audit(&fixture, &totals);
 		ck_assert_msg(findings.count == 0, "%s", findings.what);
 		ck_assert_uint_eq(totals.actions, 80);
-		ck_assert_uint_eq(totals.journal_rows, 3);
+		ck_assert_uint_eq(totals.journal_records, 3);
 		ck_assert_uint_eq(totals.journal_actions, 12);
 		char *after = slurp(fixture.path, &after_size);
 		ck_assert(after_size == file_size && memcmp(after, file_bytes, file_size) == 0);
@@ -141,10 +153,15 @@ START_TEST(a_crashed_file_is_clean_and_is_not_changed_by_the_audit)
 		after = slurp(wal, &after_size);
 		ck_assert(after_size == wal_size && memcmp(after, wal_bytes, wal_size) == 0);
 		free(after);
+		uint8_t *journal_after = fixture_journal(&fixture, which, &journal_after_size);
+		ck_assert(journal_after_size == journal_size &&
+			  memcmp(journal_after, journal, journal_size) == 0);
+		free(journal_after);
 		ck_assert_int_eq(access(index, F_OK), -1);
 	}
 	free(file_bytes);
 	free(wal_bytes);
+	free(journal);
 	fixture_open(&fixture, false);
 	fixture_check_log(&fixture, &alice);
 	remove_all(&fixture, &bob, &alice);
@@ -160,7 +177,15 @@ START_TEST(a_journal_row_that_does_not_connect_is_found)
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(fixture_write(&fixture, &alice, 4, 60), STATUS_OK);
 	fixture_crash(&fixture);
-	fixture_sql(&fixture, "DELETE FROM journal WHERE id = (SELECT min(id) + 1 FROM journal)");
+	/* The second of three is gone. */
+	size_t size, record_size;
+	const unsigned which = journal_in_use(&fixture);
+	uint8_t *bytes = fixture_journal(&fixture, which, &size);
+	const size_t second = fixture_frame(bytes, 1, &record_size);
+	const size_t third = fixture_frame(bytes, 2, &record_size);
+	memmove(bytes + second, bytes + third, size - third);
+	fixture_set_journal(&fixture, which, bytes, size - (third - second));
+	free(bytes);
 	struct findings findings = fixture_audit(&fixture, &totals);
 	ck_assert_uint_eq(findings.count, 1);
 	ck_assert_str_eq(findings.log, "alice");

@@ -104,17 +104,89 @@ END_TEST
 
 START_TEST(an_interrupted_making_is_made_anew)
 {
+	static const char *const made[] = {"shard-00.db",	 "shard-00.db-wal",
+					   "shard-00.db-shm",	 "shard-00.db-journal",
+					   "shard-00.journal-0", "shard-00.journal-1",
+					   "shard-255.db",	 "shard-255.journal-1"};
+	static const char *const others[] = {"notes.txt", "shard-00.txt", "shards", "shard-.db",
+					     "shard-x.journal-0"};
 	struct directory directory;
 	const char *problem = NULL;
 	ck_assert_int_eq(directory_open(&directory, path, 2, &problem), STATUS_OK);
 	directory_close(&directory); /* before directory_commit */
-	touch("shard-00.db");
-	touch("shard-00.db-wal");
+	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++)
+		touch(made[i]);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		touch(others[i]);
 	ck_assert_int_eq(directory_open(&directory, path, 4, &problem), STATUS_OK);
 	ck_assert(directory.is_new);
-	ck_assert(!exists("shard-00.db"));
-	ck_assert(!exists("shard-00.db-wal"));
+	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++)
+		ck_assert_msg(!exists(made[i]), "%s", made[i]);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		ck_assert_msg(exists(others[i]), "%s", others[i]);
 	directory_close(&directory);
+}
+END_TEST
+
+/* Opens one shard's engine; the words of its problem, NULL when there is none. */
+static const char *
+start(struct directory *directory, unsigned shard)
+{
+	char *file = directory_shard_path(directory, shard);
+	const char *problem = NULL;
+	struct engine *engine;
+	struct sqlite_options options = {.path = file,
+					 .shard = shard,
+					 .shards = directory->shards,
+					 .create = directory->is_new,
+					 .tail_bytes = 65536,
+					 .slice_actions = 10,
+					 .readers = 1};
+	memcpy(options.id, directory->ids[shard], SHARD_ID_SIZE);
+	const enum status status = sqlite_engine_open(&options, &engine, &problem);
+	if (status == STATUS_OK)
+		engine->ops->close(engine);
+	free(file);
+	ck_assert(status == STATUS_OK || problem != NULL);
+	return status == STATUS_OK ? NULL : problem;
+}
+
+START_TEST(a_first_start_that_was_interrupted_begins_again)
+{
+	struct directory directory;
+	const char *problem = NULL;
+	for (unsigned made = 0; made <= 3; made++) {
+		ck_assert_int_eq(directory_open(&directory, path, 2, &problem), STATUS_OK);
+		ck_assert(directory.is_new);
+		for (unsigned shard = 0; shard < made && shard < 2; shard++)
+			ck_assert_pstr_eq(start(&directory, shard), NULL);
+		if (made == 3)
+			ck_assert_int_eq(directory_commit(&directory, &problem), STATUS_OK);
+		directory_close(&directory);
+	}
+	ck_assert_int_eq(directory_open(&directory, path, 2, &problem), STATUS_OK);
+	ck_assert(!directory.is_new);
+	for (unsigned shard = 0; shard < 2; shard++)
+		ck_assert_pstr_eq(start(&directory, shard), NULL);
+	directory_close(&directory);
+}
+END_TEST
+
+/* One that is in the way after all files were swept. */
+START_TEST(a_journal_file_that_cannot_be_made_is_named)
+{
+	static const char *const names[] = {"shard-00.journal-0", "shard-00.journal-1"};
+	struct directory directory;
+	const char *problem = NULL;
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(directory_open(&directory, path, 1, &problem), STATUS_OK);
+		touch(names[i]);
+		problem = start(&directory, 0);
+		ck_assert_ptr_nonnull(problem);
+		ck_assert_msg(strstr(problem, names[i]) != NULL, "%s", problem);
+		ck_assert_msg(strstr(problem, "File exists") != NULL, "%s", problem);
+		directory_close(&directory);
+	}
 }
 END_TEST
 
@@ -186,6 +258,8 @@ main(void)
 	tcase_add_test(cases, a_second_opener_is_refused_until_the_first_closes);
 	tcase_add_test(cases, another_shard_count_is_refused_with_the_right_one);
 	tcase_add_test(cases, an_interrupted_making_is_made_anew);
+	tcase_add_test(cases, a_first_start_that_was_interrupted_begins_again);
+	tcase_add_test(cases, a_journal_file_that_cannot_be_made_is_named);
 	tcase_add_test(cases, shard_files_without_a_manifest_are_refused_and_kept);
 	tcase_add_test(cases, a_manifest_with_any_byte_changed_is_refused_or_the_same);
 	tcase_add_test(cases, a_tool_makes_nothing);

@@ -114,45 +114,6 @@ START_TEST(a_crash_after_any_step_loses_nothing_acknowledged)
 }
 END_TEST
 
-/* Applies slice after slice; after each, a copy of the file is opened as after a crash. */
-START_TEST(apply_cut_off_after_any_slice_goes_on_where_it_was)
-{
-	struct world world;
-	world_init(&world, 7);
-	world.fixture.options.tail_bytes = 1024 * 1024;
-	fixture_crash(&world.fixture);
-	fixture_open(&world.fixture, false);
-	for (int i = 0; i < 12; i++)
-		write_group(&world, 6, 50);
-	usleep(60 * 1000);
-	uint64_t left;
-	int slices = 0;
-	do {
-		uint64_t wait_msec;
-		struct engine *engine = world.fixture.engine;
-		ck_assert_int_eq(engine->ops->tend(engine, true, &wait_msec), STATUS_OK);
-		world_check(&world);
-		left = fixture_number(&world.fixture, "SELECT count(*) FROM journal");
-		char command[1200];
-		struct fixture copy = world.fixture;
-		copy.engine = NULL;
-		memcpy(copy.dir + strlen(copy.dir), ".copy", sizeof(".copy"));
-		snprintf(copy.path, sizeof(copy.path), "%s/shard-00.db", copy.dir);
-		snprintf(command, sizeof(command), "cp -r %s %s", world.fixture.dir, copy.dir);
-		ck_assert_int_eq(system(command), 0);
-		fixture_check_clean(&copy);
-		fixture_open(&copy, false);
-		for (size_t i = 0; i < LOGS; i++)
-			fixture_check_log(&copy, &world.logs[i]);
-		ck_assert_uint_eq(fixture_number(&copy, "SELECT count(*) FROM journal"), 0);
-		fixture_remove(&copy);
-		slices++;
-	} while (left > 0 && slices < 1000);
-	ck_assert_int_gt(slices, 5);
-	world_release(&world);
-}
-END_TEST
-
 START_TEST(a_clean_stop_leaves_no_journal_and_no_wal)
 {
 	struct world world;
@@ -301,7 +262,6 @@ main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, random_writes_are_read_back_as_a_plain_model_has_them, 0, 2);
 	tcase_add_loop_test(tests, a_crash_after_any_step_loses_nothing_acknowledged, 0, 2);
-	tcase_add_test(tests, apply_cut_off_after_any_slice_goes_on_where_it_was);
 	tcase_add_test(tests, a_clean_stop_leaves_no_journal_and_no_wal);
 	tcase_add_test(tests, without_traffic_the_journal_empties_and_the_wal_goes_by_itself);
 	tcase_add_test(tests, a_batch_larger_than_the_tail_is_taken);

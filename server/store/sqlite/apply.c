@@ -12,16 +12,11 @@ struct apply {
 	struct damage *damage;
 	struct statement *insert_actions, *insert_batches;
 	struct statement *insert_action, *insert_batch, *link, *insert_log, *update_log;
-	struct statement *forget;
+	struct statement *keep;
 
 	/* Where the applying generation stands. */
 	struct place at;
 	bool row_by_row; /* a row of it was ignored: each is looked at */
-	bool ended;	 /* the last slice is written, not yet committed */
-
-	/* Journal rows that stay. */
-	uint64_t *kept;
-	size_t kept_count, kept_capacity;
 
 	/* The log that the slice is in, and where its head is now. */
 	struct tail_log *log;
@@ -51,7 +46,7 @@ prepare(struct apply *apply)
 				     " VALUES (?1, ?2, ?3, ?4, ?5)"},
 		{&apply->update_log, "UPDATE logs SET seq = ?2, link = ?3, received_at = ?4"
 				     " WHERE id = ?1 AND seq < ?2"},
-		{&apply->forget, "DELETE FROM journal WHERE id BETWEEN ?1 AND ?2"},
+		{&apply->keep, "INSERT OR REPLACE INTO journal (id, record) VALUES (?1, ?2)"},
 	};
 	enum status status = slice_attach(&apply->slice, apply->db);
 	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]) && status == STATUS_OK;
@@ -79,26 +74,21 @@ apply_new(struct db *db, struct tail *tail, struct damage *damage, struct apply 
 void
 apply_free(struct apply *apply)
 {
-	if (apply != NULL)
-		free(apply->kept);
 	free(apply);
 }
 
 enum status
-apply_keep(struct apply *apply, uint64_t journal_id)
+apply_keep(struct apply *apply, uint64_t id, const uint8_t *record, size_t size)
 {
-	if (apply->kept_count == apply->kept_capacity) {
-		size_t larger = apply->kept_capacity == 0 ? 16 : 2 * apply->kept_capacity;
-		uint64_t *grown = reallocarray(apply->kept, larger, sizeof(*grown));
-		if (grown == NULL) {
-			log_error("store", "out of memory", LOG_STR("file", db_path(apply->db)));
-			return STATUS_STORAGE_UNAVAILABLE;
-		}
-		apply->kept = grown;
-		apply->kept_capacity = larger;
-	}
-	apply->kept[apply->kept_count++] = journal_id;
-	return STATUS_OK;
+	statement_bind_u64(apply->keep, 1, id);
+	statement_bind_blob(apply->keep, 2, record, size);
+	return statement_run(apply->keep);
+}
+
+static enum status
+keep_batch(struct apply *apply, const struct tail_batch *batch)
+{
+	return apply_keep(apply, batch->journal_id, batch->record, batch->record_size);
 }
 
 /* Writes the head of the log that the slice leaves. */
@@ -192,7 +182,7 @@ apply_batch(struct apply *apply, struct tail_batch *batch, size_t *actions_left)
 	CHECK(batch->log != NULL);
 	if (batch->log->stuck) {
 		*action = batch->action_count;
-		return apply_keep(apply, batch->journal_id);
+		return keep_batch(apply, batch);
 	}
 	for (; *action < batch->action_count; --*actions_left) {
 		if (*actions_left == 0)
@@ -250,7 +240,7 @@ advance(struct apply *apply, struct place end)
 		const struct tail_batch *batch = items[apply->at.batch];
 		const bool whole = apply->at.batch < end.batch;
 		if (batch->log->stuck) {
-			status = apply_keep(apply, batch->journal_id);
+			status = keep_batch(apply, batch);
 		} else {
 			status = enter_log(apply, batch->log);
 			apply->head_batch = batch;
@@ -281,85 +271,25 @@ apply_at_once(struct apply *apply, size_t actions_max, bool *ignored)
 	return status == STATUS_OK ? advance(apply, slice->end) : status;
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
-	return left < right ? -1 : left > right;
-}
-
-/* The generation is in place, but for what is kept: its records are needed no more. */
 static enum status
-forget_records(struct apply *apply)
-{
-	uint64_t from, last;
-	tail_journal_range(apply->tail, &from, &last);
-	if (apply->kept_count > 0)
-		qsort(apply->kept, apply->kept_count, sizeof(*apply->kept), compare_ids);
-	enum status status = STATUS_OK;
-	for (size_t i = 0; i <= apply->kept_count && status == STATUS_OK; i++) {
-		bool is_end = i == apply->kept_count || apply->kept[i] > last;
-		uint64_t upto = is_end ? last : apply->kept[i] - 1;
-		if (!is_end && apply->kept[i] < from)
-			continue;
-		if (upto >= from) {
-			statement_bind_u64(apply->forget, 1, from);
-			statement_bind_u64(apply->forget, 2, upto);
-			status = statement_run(apply->forget);
-		}
-		if (is_end)
-			break;
-		from = apply->kept[i] + 1;
-	}
-	return status;
-}
-
-enum status
 apply_slice(struct apply *apply, size_t actions_max)
 {
-	size_t count;
-	(void)tail_applying(apply->tail, &count);
-	CHECK(count > 0 && !apply->ended && actions_max > 0);
 	apply->log = NULL;
 	enum status status = STATUS_OK;
 	if (!apply->row_by_row)
 		status = apply_at_once(apply, actions_max, &apply->row_by_row);
 	if (status == STATUS_OK && apply->row_by_row)
 		status = apply_row_by_row(apply, actions_max);
-	if (status == STATUS_OK)
-		status = write_head(apply);
-	if (status == STATUS_OK && apply->at.batch == count) {
-		status = forget_records(apply);
-		apply->ended = true;
-	}
-	return status;
-}
-
-void
-apply_committed(struct apply *apply)
-{
-	tail_leave(apply->tail, apply->at.batch);
-	if (!apply->ended)
-		return;
-	tail_finish(apply->tail);
-	apply->at = (struct place){0};
-	apply->row_by_row = false;
-	apply->kept_count = 0;
-	apply->ended = false;
+	return status == STATUS_OK ? write_head(apply) : status;
 }
 
 enum status
-apply_step(struct apply *apply, size_t actions_max)
+apply_step(struct apply *apply, size_t actions_max, struct apply_progress *progress)
 {
-	if (!tail_is_applying(apply->tail)) {
-		if (!tail_is_filling(apply->tail))
-			return STATUS_OK;
-		tail_freeze(apply->tail);
-	}
-	/* Lost with the machine, it is done again from the journal, which loses nothing before. */
-	enum status status = db_sync_commits(apply->db, false);
-	if (status == STATUS_OK)
-		status = db_begin(apply->db, true);
+	size_t count;
+	(void)tail_applying(apply->tail, &count);
+	CHECK(count > 0 && actions_max > 0);
+	enum status status = db_begin(apply->db, true);
 	if (status == STATUS_OK)
 		status = apply_slice(apply, actions_max);
 	if (status == STATUS_OK)
@@ -368,6 +298,11 @@ apply_step(struct apply *apply, size_t actions_max)
 		db_rollback(apply->db);
 		return status;
 	}
-	apply_committed(apply);
+	progress->upto = apply->at.batch;
+	progress->ended = apply->at.batch == count;
+	if (progress->ended) {
+		apply->at = (struct place){0};
+		apply->row_by_row = false;
+	}
 	return STATUS_OK;
 }

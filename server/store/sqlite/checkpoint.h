@@ -1,5 +1,5 @@
 /*
- * checkpoint: when the WAL goes into the file. The writer's connection alone does it (two that
+ * checkpoint: when the WAL goes into the file. The applier's connection alone does it (two that
  * checkpoint can corrupt the file in this SQLite): passively by size, and wholly when there is
  * nothing else to do, for one flipped bit in a WAL silently drops every later commit.
  */

@@ -116,8 +116,8 @@ set_up(struct db *db, enum db_access access)
 	if (db_run(db, access == DB_READ ? READER_CACHE_SQL : WRITER_CACHE_SQL) != STATUS_OK)
 		return STATUS_STORAGE_UNAVAILABLE;
 
-	/* The hook takes the place of SQLite's own checkpoint after so many pages: only the writer
-	 * checkpoints, and it says when. */
+	/* The hook takes the place of SQLite's own checkpoint after so many pages: checkpoint
+	 * says when. */
 	sqlite3_wal_hook(db->handle, remember_wal_pages, db);
 	if (db_prepare(db, "BEGIN", &db->begin) != STATUS_OK ||
 	    db_prepare(db, "BEGIN IMMEDIATE", &db->begin_immediate) != STATUS_OK ||
@@ -270,11 +270,6 @@ db_prepare(struct db *db, const char *sql, struct statement **out)
 enum status
 db_begin(struct db *db, bool immediate)
 {
-#ifdef EDGEREPLAY_BREAK_ACK_BEFORE_COMMIT
-	/* The control of the kill test left the last group open: it is committed now. */
-	if (sqlite3_get_autocommit(db->handle) == 0 && statement_run(db->commit) != STATUS_OK)
-		return STATUS_STORAGE_UNAVAILABLE;
-#endif
 	return statement_run(immediate ? db->begin_immediate : db->begin);
 }
 

@@ -6,9 +6,7 @@
 #include "base/check.h"
 
 #define VERSION 1
-#define CHECKSUM_AT 1
-#define CHECKSUM_SIZE 16
-#define BODY_AT (CHECKSUM_AT + CHECKSUM_SIZE)
+#define BODY_AT (JOURNAL_CHECKSUM_AT + JOURNAL_CHECKSUM_SIZE)
 #define RECORD_SIZE_MAX ((size_t)128 * 1024 * 1024)
 #define ACTION_FIXED_SIZE (1 + 8 + 2 + 4)
 
@@ -55,14 +53,14 @@ put_text(uint8_t *at, struct text text, unsigned length_size)
 
 /* The actions between are covered by the last link, which is. */
 static void
-checksum(const uint8_t *bytes, size_t size, size_t actions_at, uint8_t sum[CHECKSUM_SIZE])
+checksum(const uint8_t *bytes, size_t size, size_t actions_at, uint8_t sum[JOURNAL_CHECKSUM_SIZE])
 {
 	crypto_generichash_state state;
-	CHECK(crypto_generichash_init(&state, NULL, 0, CHECKSUM_SIZE) == 0);
-	CHECK(crypto_generichash_update(&state, bytes, CHECKSUM_AT) == 0);
+	CHECK(crypto_generichash_init(&state, NULL, 0, JOURNAL_CHECKSUM_SIZE) == 0);
+	CHECK(crypto_generichash_update(&state, bytes, JOURNAL_CHECKSUM_AT) == 0);
 	CHECK(crypto_generichash_update(&state, bytes + BODY_AT, actions_at - BODY_AT) == 0);
 	CHECK(crypto_generichash_update(&state, bytes + size - HASH_SIZE, HASH_SIZE) == 0);
-	CHECK(crypto_generichash_final(&state, sum, CHECKSUM_SIZE) == 0);
+	CHECK(crypto_generichash_final(&state, sum, JOURNAL_CHECKSUM_SIZE) == 0);
 }
 
 void
@@ -99,7 +97,7 @@ journal_encode(const struct append *append, uint8_t *bytes, size_t size)
 	}
 	at = put_bytes(at, append->head.position.link.bytes, HASH_SIZE);
 	CHECK(applied == append->applied && at == bytes + size);
-	checksum(bytes, size, actions_at, bytes + CHECKSUM_AT);
+	checksum(bytes, size, actions_at, bytes + JOURNAL_CHECKSUM_AT);
 }
 
 /* What is left to read; once a field does not fit, failed stays set. */
@@ -223,11 +221,11 @@ actions_chain(const struct record *record, struct cursor *cursor)
 bool
 journal_decode(const uint8_t *bytes, size_t size, struct record *record)
 {
-	uint8_t sum[CHECKSUM_SIZE];
+	uint8_t sum[JOURNAL_CHECKSUM_SIZE];
 	if (!journal_peek(bytes, size, record))
 		return false;
 	checksum(bytes, size, record->actions_at, sum);
-	if (memcmp(sum, bytes + CHECKSUM_AT, CHECKSUM_SIZE) != 0)
+	if (memcmp(sum, bytes + JOURNAL_CHECKSUM_AT, JOURNAL_CHECKSUM_SIZE) != 0)
 		return false;
 	struct cursor cursor = {bytes + record->actions_at, size - record->actions_at, false};
 	return actions_chain(record, &cursor);

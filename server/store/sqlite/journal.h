@@ -26,6 +26,9 @@
 #include "chain/chain.h"
 #include "store/engine.h"
 
+#define JOURNAL_CHECKSUM_AT 1
+#define JOURNAL_CHECKSUM_SIZE 16
+
 /* A record's head. Texts point into the record. */
 struct record {
 	const uint8_t *bytes;

@@ -1,7 +1,15 @@
 #include "store/sqlite/recover.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "base/check.h"
 #include "base/log.h"
+#include "store/sqlite/checkpoint.h"
 
 /* How a record stands to its log. */
 enum standing {
@@ -58,17 +66,28 @@ stand(struct recovery *recovery, const struct record *record, const struct log_r
 	return status == STATUS_LOG_DAMAGED ? STATUS_OK : status;
 }
 
+/* What a record is that was read. */
+struct found {
+	uint64_t id;
+	const uint8_t *bytes;
+	size_t size;
+	bool in_table; /* kept by an earlier start, not in a file */
+};
+
 static enum status
-keep(struct recovery *recovery, uint64_t id, const struct record *record,
+keep(struct recovery *recovery, const struct found *found, const struct record *record,
      const struct hash *genesis, struct head *good)
 {
-	log_error("store", "journal row kept", LOG_STR("file", db_path(recovery->db)),
-		  LOG_U64("row", id), LOG_TEXT("log", record == NULL ? TEXT("") : record->log));
-	enum status status = apply_keep(recovery->apply, id);
+	log_error("store", "journal record kept", LOG_STR("file", db_path(recovery->db)),
+		  LOG_U64("row", found->id),
+		  LOG_TEXT("log", record == NULL ? TEXT("") : record->log));
+	enum status status = STATUS_OK;
+	if (!found->in_table)
+		status = apply_keep(recovery->apply, found->id, found->bytes, found->size);
 	if (status != STATUS_OK || record == NULL)
 		return status;
 	return damage_mark(recovery->damage, record->log, genesis, good,
-			   "a journal row does not verify or does not connect");
+			   "a journal record does not verify or does not connect");
 }
 
 static enum status
@@ -88,20 +107,21 @@ publish(struct recovery *recovery, uint64_t id, const struct record *record,
 }
 
 static enum status
-forget(struct recovery *recovery, uint64_t id)
+forget(struct recovery *recovery, const struct found *found)
 {
-	statement_bind_u64(recovery->forget, 1, id);
+	if (!found->in_table)
+		return STATUS_OK;
+	statement_bind_u64(recovery->forget, 1, found->id);
 	return statement_run(recovery->forget);
 }
 
 static enum status
-take_record(struct recovery *recovery, uint64_t id, struct text bytes)
+take(struct recovery *recovery, const struct found *found)
 {
-	const uint8_t *data = (const uint8_t *)bytes.data;
 	struct record record;
-	bool verified = journal_decode(data, bytes.size, &record);
-	if (!verified && !journal_peek(data, bytes.size, &record))
-		return keep(recovery, id, NULL, NULL, NULL);
+	bool verified = journal_decode(found->bytes, found->size, &record);
+	if (!verified && !journal_peek(found->bytes, found->size, &record))
+		return keep(recovery, found, NULL, NULL, NULL);
 
 	struct hash genesis;
 	struct log_row log;
@@ -119,54 +139,20 @@ take_record(struct recovery *recovery, uint64_t id, struct text bytes)
 
 	bool damaged = damage_find(recovery->damage, &genesis, &marked);
 	if (verified && standing == STANDS_IN_PLACE)
-		return forget(recovery, id);
+		return forget(recovery, found);
 	if (verified && standing == STANDS_NEXT && !damaged)
-		return publish(recovery, id, &record, &genesis, &log);
+		return publish(recovery, found->id, &record, &genesis, &log);
 	/* Of a rotten record the name may be what rotted: it is believed where it connects. */
 	if (!verified && standing == STANDS_APART && !damaged)
-		return keep(recovery, id, NULL, NULL, NULL);
-	return keep(recovery, id, &record, &genesis, &head);
+		return keep(recovery, found, NULL, NULL, NULL);
+	return keep(recovery, found, &record, &genesis, &head);
 }
 
-static enum status
-apply_all(struct recovery *recovery)
-{
-	enum status status = STATUS_OK;
-	while (status == STATUS_OK &&
-	       (tail_is_filling(recovery->tail) || tail_is_applying(recovery->tail)))
-		status = apply_step(recovery->apply, recovery->slice_actions);
-	return status;
-}
-
-/* Takes records up to half a tail, from an id on; *done when there are no more. */
-static enum status
-take_records(struct recovery *recovery, bool *done)
-{
-	size_t bytes_max = (tail_bytes_max(recovery->tail) + 1) / 2;
-	enum step step = STEP_ROW;
-	enum status status = STATUS_OK;
-	statement_bind_u64(recovery->select, 1, recovery->next_journal_id);
-	while (status == STATUS_OK && tail_bytes(recovery->tail) < bytes_max) {
-		step = statement_step(recovery->select);
-		if (step != STEP_ROW)
-			break;
-		uint64_t id = statement_u64(recovery->select, 0);
-		status = take_record(recovery, id, statement_text(recovery->select, 1));
-		recovery->next_journal_id = id + 1;
-	}
-	statement_reset(recovery->select);
-	*done = step == STEP_DONE;
-	if (step == STEP_DAMAGED || step == STEP_FAULT)
-		return STATUS_STORAGE_UNAVAILABLE;
-	return status;
-}
+/* --- transactions: what is read and kept is in one, each slice in its own --- */
 
 static enum status
-take_chunk(struct recovery *recovery, bool *done)
+end(struct recovery *recovery, enum status status)
 {
-	enum status status = db_begin(recovery->db, true);
-	if (status == STATUS_OK)
-		status = take_records(recovery, done);
 	if (status == STATUS_OK)
 		status = db_commit(recovery->db);
 	if (status != STATUS_OK)
@@ -174,32 +160,200 @@ take_chunk(struct recovery *recovery, bool *done)
 	return status;
 }
 
+static enum status
+apply_all(struct recovery *recovery)
+{
+	struct tail *tail = recovery->tail;
+	enum status status = STATUS_OK;
+	while (status == STATUS_OK && tail_is_filling(tail)) {
+		struct apply_progress progress = {0};
+		tail_freeze(tail);
+		while (status == STATUS_OK && !progress.ended)
+			status = apply_step(recovery->apply, recovery->slice_actions, &progress);
+		if (status != STATUS_OK)
+			break;
+		tail_leave(tail, progress.upto);
+		tail_finish(tail);
+	}
+	return status;
+}
+
+static enum status
+take_and_apply(struct recovery *recovery, const struct found *found)
+{
+	enum status status = take(recovery, found);
+	if (found->id >= recovery->next_journal_id)
+		recovery->next_journal_id = found->id + 1;
+	if (status != STATUS_OK || tail_bytes(recovery->tail) < tail_bytes_max(recovery->tail) / 2)
+		return status;
+	status = end(recovery, status);
+	if (status == STATUS_OK)
+		status = apply_all(recovery);
+	return status == STATUS_OK ? db_begin(recovery->db, true) : status;
+}
+
+/* --- the table --- */
+
+/* The statement is begun anew for each row, since others write in between. */
+static enum status
+take_kept(struct recovery *recovery)
+{
+	enum status status = db_begin(recovery->db, true);
+	uint64_t next = 0;
+	while (status == STATUS_OK) {
+		statement_bind_u64(recovery->select, 1, next);
+		const enum step step = statement_step(recovery->select);
+		if (step != STEP_ROW) {
+			statement_reset(recovery->select);
+			status = step == STEP_DONE ? STATUS_OK : STATUS_STORAGE_UNAVAILABLE;
+			break;
+		}
+		const struct text bytes = statement_text(recovery->select, 1);
+		uint8_t *copy = malloc(bytes.size == 0 ? 1 : bytes.size);
+		const struct found found = {.id = statement_u64(recovery->select, 0),
+					    .bytes = copy,
+					    .size = bytes.size,
+					    .in_table = true};
+		if (copy != NULL && bytes.size > 0)
+			memcpy(copy, bytes.data, bytes.size);
+		statement_reset(recovery->select);
+		next = found.id + 1;
+		status = copy == NULL ? STATUS_STORAGE_UNAVAILABLE
+				      : take_and_apply(recovery, &found);
+		free(copy);
+	}
+	status = end(recovery, status);
+	return status == STATUS_OK ? apply_all(recovery) : status;
+}
+
+/* --- the files --- */
+
+static enum status
+visit_entry(void *cookie, const struct journal_entry *entry)
+{
+	const struct found found = {.id = entry->id, .bytes = entry->bytes, .size = entry->size};
+	return take_and_apply(cookie, &found);
+}
+
+static enum status
+take_file(struct recovery *recovery, struct journal_file *file)
+{
+	if (file->generation > recovery->generation)
+		recovery->generation = file->generation;
+	enum status status = db_begin(recovery->db, true);
+	if (status == STATUS_OK)
+		status = end(recovery,
+			     journal_file_read(file, recovery->in_place, visit_entry, recovery));
+	return status == STATUS_OK ? apply_all(recovery) : status;
+}
+
+/* --- what is on the disk --- */
+
+#define STRETCH ((size_t)64 * 1024)
+
+static enum status
+write_stretches_again(int fd)
+{
+	uint8_t *bytes = malloc(STRETCH);
+	ssize_t got = bytes == NULL ? -1 : 1;
+	for (off_t at = 0; got > 0; at += got) {
+		got = pread(fd, bytes, STRETCH, at);
+		if (got > 0 && pwrite(fd, bytes, (size_t)got, at) != got)
+			got = -1;
+	}
+	free(bytes);
+	return got == 0 && fsync(fd) == 0 ? STATUS_OK : STATUS_STORAGE_UNAVAILABLE;
+}
+
+/* What a sync that failed left behind can be read, and need not be on the disk: the system takes its
+ * pages for clean. Nothing may rely on them before they are written once more and synced. */
+static enum status
+write_again(const char *path)
+{
+	const int fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd == -1 && errno == ENOENT)
+		return STATUS_OK;
+	enum status status = fd == -1 ? STATUS_STORAGE_UNAVAILABLE : write_stretches_again(fd);
+	if (status != STATUS_OK)
+		log_error("store", "a file cannot be written again", LOG_STR("file", path),
+			  LOG_STR("message", strerrordesc_np(errno)));
+	if (fd != -1)
+		(void)close(fd);
+	return status;
+}
+
+static enum status
+write_all_again(const struct recovery *recovery)
+{
+	char *wal;
+	if (asprintf(&wal, "%s-wal", db_path(recovery->db)) == -1)
+		return STATUS_STORAGE_UNAVAILABLE;
+	enum status status = write_again(wal);
+	free(wal);
+	for (unsigned i = 0; i < 2 && status == STATUS_OK; i++)
+		status = write_again(recovery->files[i].path);
+	return status;
+}
+
+/* Everything goes from the WAL into the file, synced. */
+static enum status
+make_sure(struct recovery *recovery)
+{
+	struct checkpointer checkpointer;
+	bool complete = false;
+	checkpointer_init(&checkpointer, recovery->db);
+	const enum status status = checkpoint_all(&checkpointer, &complete);
+	if (status == STATUS_OK && !complete) {
+		log_error("store", "a reader of the file is in the way of a start",
+			  LOG_STR("file", db_path(recovery->db)));
+		return STATUS_STORAGE_UNAVAILABLE;
+	}
+	return status;
+}
+
+static enum status
+prepare(struct recovery *recovery)
+{
+	struct db *db = recovery->db;
+	enum status status = write_all_again(recovery);
+	if (status == STATUS_OK)
+		status = db_prepare(
+			db, "SELECT id, record FROM journal WHERE id >= ?1 ORDER BY id LIMIT 1",
+			&recovery->select);
+	if (status == STATUS_OK)
+		status = db_prepare(db, "DELETE FROM journal WHERE id = ?1", &recovery->forget);
+	if (status == STATUS_OK)
+		status = db_query_u64(db, "SELECT ifnull(max(id), 0) + 1 FROM logs",
+				      &recovery->next_log_id);
+	if (status == STATUS_OK)
+		status = db_query_u64(db, "SELECT generation FROM in_place", &recovery->in_place);
+	recovery->next_journal_id = 1;
+	recovery->generation = recovery->in_place;
+	return status;
+}
+
 enum status
 recover(struct recovery *recovery)
 {
-	uint64_t rows = 0;
-	enum status status = db_prepare(recovery->db,
-					"SELECT id, record FROM journal WHERE id >= ?1 ORDER BY id",
-					&recovery->select);
+	struct journal_file *files = recovery->files;
+	enum status status = prepare(recovery);
+	if (status != STATUS_OK)
+		return status;
+	const unsigned older = files[0].generation <= files[1].generation ? 0 : 1;
+	status = take_kept(recovery);
 	if (status == STATUS_OK)
-		status = db_prepare(recovery->db, "DELETE FROM journal WHERE id = ?1",
-				    &recovery->forget);
+		status = take_file(recovery, &files[older]);
 	if (status == STATUS_OK)
-		status = db_query_u64(recovery->db, "SELECT count(*) FROM journal", &rows);
+		status = take_file(recovery, &files[1 - older]);
+	/* What the files had may have put kept records in place. */
 	if (status == STATUS_OK)
-		status = db_query_u64(recovery->db, "SELECT ifnull(max(id), 0) + 1 FROM logs",
-				      &recovery->next_log_id);
-	recovery->next_journal_id = 0;
-	if (status == STATUS_OK && rows > 0)
-		log_info("store", "applying the journal", LOG_STR("file", db_path(recovery->db)),
-			 LOG_U64("rows", rows));
-	bool done = rows == 0;
-	while (status == STATUS_OK && !done) {
-		status = take_chunk(recovery, &done);
-		if (status == STATUS_OK)
-			status = apply_all(recovery);
-	}
-	if (recovery->next_journal_id == 0)
-		recovery->next_journal_id = 1;
+		status = take_kept(recovery);
+	if (status == STATUS_OK)
+		status = applier_record(recovery->db, recovery->generation);
+	/* Only now is the journal not needed any more. */
+	if (status == STATUS_OK)
+		status = make_sure(recovery);
+	for (unsigned i = 0; i < 2 && status == STATUS_OK; i++)
+		status = journal_file_empty(&files[i]);
 	return status;
 }

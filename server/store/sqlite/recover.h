@@ -1,33 +1,45 @@
 /*
  * recover: what a crash left in the journal, put in place before anything is served.
  *
- * Each row, in order of id, is verified and must connect to its log: to what is in place, or to the
- * row before it of the same log. It is then applied like any other batch, and deleted. Repeating
- * any of it after another crash changes nothing.
+ *     the table journal (kept by an earlier start) ─▶ the older file ─▶ the newer file
  *
- * A row that does not verify is kept, and marks its log damaged where what can be read of it
- * connects; a row that verifies and does not connect is kept and marks its log too.
+ * Each record, in order of id, is verified and must connect to its log: to what is in place, or to
+ * the record before it of the same log. It is then applied like any other batch. When all are in
+ * place that is recorded, and the files are emptied. Repeating any of it after another crash
+ * changes nothing. Before any of it, what can be read of the journal and of the WAL is made sure to be on
+ * the disk: after a sync that failed it need not be.
+ *
+ * A record that does not verify is kept in the table, and marks its log damaged where what can be
+ * read of it connects; one that verifies and does not connect is kept and marks its log too.
+ *
+ * Threads: one, before the shard serves.
  */
 #ifndef STORE_SQLITE_RECOVER_H
 #define STORE_SQLITE_RECOVER_H
 
 #include "base/status.h"
+#include "store/sqlite/applier.h"
 #include "store/sqlite/apply.h"
 #include "store/sqlite/damage.h"
 #include "store/sqlite/db.h"
+#include "store/sqlite/journal_file.h"
 #include "store/sqlite/rows.h"
 #include "store/sqlite/tail.h"
 
 struct recovery {
 	struct db *db;
-	struct rows *rows;
+	struct rows *rows; /* of the same connection */
 	struct tail *tail;
 	struct apply *apply;
 	struct damage *damage;
+	struct journal_file *files; /* the two */
 	size_t slice_actions;
+
 	struct statement *select, *forget; /* made by recover() */
+	uint64_t in_place;		   /* the generation up to which all is */
 
 	/* out */
+	uint64_t generation; /* the greatest there was */
 	uint64_t next_journal_id;
 	uint64_t next_log_id;
 };

@@ -6,7 +6,7 @@
  *
  * Batches of logs that are stuck have no rows.
  *
- * Threads: the writer's.
+ * Threads: the db's user.
  */
 #ifndef STORE_SQLITE_SLICE_H
 #define STORE_SQLITE_SLICE_H

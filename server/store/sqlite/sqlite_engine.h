@@ -1,23 +1,34 @@
 /*
- * sqlite_engine: the embedded engine: one SQLite file a shard, journal first and apply behind.
+ * sqlite_engine: the embedded engine: a shard is one SQLite file and two journal files; journal first
+ * and apply behind.
  *
- *     write ─▶ journal ─(COMMIT)─▶ tail ─▶ apply, a slice a commit ─▶ rows
- *     one row a batch,           in memory │                            │
- *     one fsync a group                    ╰──▶ gather, and readers ◀───╯
- *                                    (pin the tail, then open the snapshot)
+ *     write ─▶ journal file ─(fdatasync)─▶ tail ┄ frozen ┄▶ applier: a slice a commit ─▶ rows
+ *     a record a batch,                 in memory │                                        │
+ *     one sync a group                            ╰──▶ gather, and readers ◀───────────────╯
+ *                                                (pin the tail, then open the snapshot)
+ *
+ * The tail fills in generations, each with a journal file of its own: one fills while the other is
+ * put in place. When all of a generation is in the rows, synced, its file is begun anew. So an
+ * acknowledgement waits for one short append and its sync, and never for rows or a checkpoint.
  *
  * Rooms inside: db (the door to sqlite3.h), shard_file (identity, schema, migration), journal (a
- * record's bytes), tail with tail_batch and tail_stamps (what is acknowledged but not yet in
- * place), feed (rows that SQLite reads from memory: records for the journal, slice for apply), apply
- * (the slices), recover (the journal at start), rows and relink (verified reading of what is in
- * place), gather (the writer's look-ups), pool and reader (the readers' side), damage (which logs did not verify), checkpoint (when
- * the WAL goes into the file), sqlite_engine (the ops).
+ * record's bytes), journal_file (where records are kept), tail with tail_batch and tail_stamps (what
+ * is acknowledged but not yet in place), generations (how it moves from one to the other), applier
+ * (the thread that works for that), apply (its slices), feed and slice (rows that SQLite reads from
+ * memory), recover (the journal at start), rows and relink (verified
+ * reading of what is in place), gather (the writer's look-ups), pool and reader (the readers'
+ * side), damage (which logs did not verify), checkpoint (when the WAL goes into the file),
+ * sqlite_engine (the ops).
  *
  * Invariants:
- * 1. Exactly one connection writes and checkpoints; readers open read-only and never checkpoint.
- * 2. A batch enters the tail after its COMMIT, and leaves it after the COMMIT of its last slice.
+ * 1. Exactly one connection writes and checkpoints, the applier's; the others open read-only and
+ * never checkpoint.
+ * 2. A batch enters the tail after its sync, and leaves it after the COMMIT of its last slice; its
+ * journal file is written over only after all of its generation is synced in the rows.
  * 3. Rows below the first seq of a pinned tail are in every snapshot opened after the pin.
  * 4. Opening applies the journal before any fact is read or any request served.
+ *
+ * Threads: the shard's writer, and readers for head, read and seek.
  */
 #ifndef STORE_SQLITE_SQLITE_ENGINE_H
 #define STORE_SQLITE_SQLITE_ENGINE_H

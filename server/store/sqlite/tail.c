@@ -9,7 +9,6 @@
 struct generation {
 	struct tail_batch **items;
 	size_t count, capacity;
-	uint64_t journal_first, journal_last;
 };
 
 struct tail {
@@ -182,9 +181,6 @@ tail_publish(struct tail *tail, struct tail_batch *first)
 	for (struct tail_batch *batch = first; batch != NULL; batch = batch->next) {
 		tail_stamps_add(&tail->stamps, batch);
 		CHECK(tail->filling.count < tail->filling.capacity);
-		if (tail->filling.count == 0)
-			tail->filling.journal_first = batch->journal_id;
-		tail->filling.journal_last = batch->journal_id;
 		tail->filling.items[tail->filling.count++] = batch;
 		tail->staged--;
 	}
@@ -264,13 +260,6 @@ tail_applying(struct tail *tail, size_t *count)
 {
 	*count = tail->applying.count;
 	return tail->applying.items;
-}
-
-void
-tail_journal_range(const struct tail *tail, uint64_t *first, uint64_t *last)
-{
-	*first = tail->applying.journal_first;
-	*last = tail->applying.journal_last;
 }
 
 static void

@@ -1,7 +1,7 @@
 /*
  * tail: what is acknowledged but not yet in place, in memory, bounded in bytes.
  *
- *     encode ─▶ stage ─▶ (COMMIT) ─▶ publish ─▶ filling ── freeze ──▶ applying ── leave ──▶ gone
+ *     encode ─▶ stage ─▶ (synced) ─▶ publish ─▶ filling ── freeze ──▶ applying ── leave ──▶ gone
  *                                      │                                 sorted by (log, seq)
  *                                      ╰─▶ the log's list: heads, links, stamps, readers' pins
  *
@@ -10,7 +10,7 @@
  *
  * Two generations: new batches go to the one that fills; the one that is applied does not change
  * but for what leaves it from the front. All that can fail, fails in stage, so that nothing is
- * left to fail between a COMMIT and its batches being visible.
+ * left to fail between a sync and its batches being visible.
  *
  * Threads: the writer does all but tail_head, tail_pin and tail_unpin, which any thread may do. The
  * lock guards what both touch; what only the writer touches (stamps, devices, generations) needs
@@ -95,9 +95,6 @@ void tail_freeze(struct tail *);
 
 /* The generation that is applied, in the order of (log id, seq), and its size. */
 struct tail_batch **tail_applying(struct tail *, size_t *count);
-
-/* Its first and last journal row. */
-void tail_journal_range(const struct tail *, uint64_t *first, uint64_t *last);
 
 /* Every batch up to this index of the generation is in place: those that have not left, leave. */
 void tail_leave(struct tail *, size_t upto);

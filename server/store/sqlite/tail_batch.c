@@ -11,7 +11,9 @@ new_batch(size_t action_count, size_t device_count, size_t record_size, uint8_t 
 	/* The parts are multiples of their alignment up to the record, which needs none. */
 	size_t actions_size = action_count * sizeof(struct tail_action);
 	size_t devices_size = device_count * sizeof(struct tail_batch_device);
-	size_t size = sizeof(struct tail_batch) + actions_size + devices_size + record_size;
+	size_t frame_size = (FRAME_SIZE + record_size + FRAME_ALIGNMENT - 1) / FRAME_ALIGNMENT *
+			    FRAME_ALIGNMENT;
+	size_t size = sizeof(struct tail_batch) + actions_size + devices_size + frame_size;
 	struct tail_batch *batch = malloc(size);
 	if (batch == NULL)
 		return NULL;
@@ -21,7 +23,10 @@ new_batch(size_t action_count, size_t device_count, size_t record_size, uint8_t 
 	batch->action_count = action_count;
 	batch->device_count = device_count;
 	batch->devices = (struct tail_batch_device *)(void *)(batch->actions + action_count);
-	*record = (uint8_t *)(batch->devices + device_count);
+	batch->frame = (uint8_t *)(batch->devices + device_count);
+	batch->frame_size = frame_size;
+	memset(batch->frame + FRAME_SIZE + record_size, 0, frame_size - FRAME_SIZE - record_size);
+	*record = batch->frame + FRAME_SIZE;
 	batch->record = *record;
 	batch->record_size = record_size;
 	return batch;

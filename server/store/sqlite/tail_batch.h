@@ -2,7 +2,7 @@
  * tail_batch: one acknowledged batch in memory: its journal record as it was written, and beside it
  * where each action begins and its link. One allocation.
  *
- *     struct tail_batch │ actions: offset, link … │ devices … │ record's bytes
+ *     struct tail_batch │ actions: offset, link … │ devices … │ frame │ record's bytes │ zeros
  *                             ╰── points into ──────────────────────▶
  *
  * Threads: once published a batch is only read, but for refs (guarded by the tail's lock) and the
@@ -19,6 +19,10 @@
 
 struct tail_log;
 struct tail_device;
+
+/* A record in a journal file begins after so many bytes of its frame, whose size is a multiple. */
+#define FRAME_SIZE ((size_t)32)
+#define FRAME_ALIGNMENT ((size_t)8)
 
 struct tail_action {
 	uint32_t offset; /* in the record */
@@ -44,6 +48,8 @@ struct tail_batch {
 	struct text log_name, writer; /* in the record */
 	struct tail_batch_device *devices;
 	size_t device_count;
+	uint8_t *frame; /* with the record in it, as the journal file has it (journal_file) */
+	size_t frame_size;
 	const uint8_t *record;
 	size_t record_size;
 	size_t action_count;

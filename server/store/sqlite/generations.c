@@ -1,0 +1,95 @@
+#include "store/sqlite/generations.h"
+
+enum status
+generations_begin(struct generations *generations, uint64_t generation)
+{
+	generations->filling = 0;
+	return journal_file_begin(&generations->files[0], generation, generations->next_id);
+}
+
+enum status
+generations_append(struct generations *generations, struct tail_batch *first)
+{
+	for (struct tail_batch *batch = first; batch != NULL; batch = batch->next)
+		batch->journal_id = generations->next_id++;
+	return journal_file_append(&generations->files[generations->filling], first);
+}
+
+bool
+generations_is_full(const struct generations *generations)
+{
+	const struct tail *tail = generations->tail;
+	return !tail_is_applying(tail) && tail_is_filling(tail) &&
+	       tail_bytes(tail) >= tail_bytes_max(tail) / 2;
+}
+
+enum status
+generations_hand_over(struct generations *generations)
+{
+	const uint64_t generation = generations->files[generations->filling].generation;
+	tail_freeze(generations->tail);
+	applier_hand(&generations->applier, generation);
+	generations->filling = 1 - generations->filling;
+	return journal_file_begin(&generations->files[generations->filling], generation + 1,
+				  generations->next_id);
+}
+
+static void
+take_progress(struct generations *generations, const struct apply_progress *progress)
+{
+	if (progress->upto > 0)
+		tail_leave(generations->tail, progress->upto);
+	if (progress->ended)
+		tail_finish(generations->tail);
+}
+
+enum status
+generations_collect(struct generations *generations)
+{
+	struct apply_progress progress = {0};
+	const enum status status = applier_look(&generations->applier, &progress);
+	if (status == STATUS_OK && tail_is_applying(generations->tail))
+		take_progress(generations, &progress);
+	return status;
+}
+
+static enum status
+wait_for_applier(struct generations *generations)
+{
+	struct apply_progress progress = {0};
+	enum status status = STATUS_OK;
+	if (!tail_is_applying(generations->tail))
+		status = generations_hand_over(generations);
+	if (status == STATUS_OK)
+		status = applier_wait(&generations->applier, &progress);
+	if (status == STATUS_OK)
+		take_progress(generations, &progress);
+	return status;
+}
+
+enum status
+generations_make_room(struct generations *generations, size_t bytes)
+{
+	const struct tail *tail = generations->tail;
+	enum status status = generations_collect(generations);
+	while (status == STATUS_OK && tail_bytes(tail) > 0 &&
+	       tail_bytes(tail) + bytes > tail_bytes_max(tail))
+		status = wait_for_applier(generations);
+	return status;
+}
+
+enum status
+generations_settle_down(struct generations *generations, bool *complete)
+{
+	const struct tail *tail = generations->tail;
+	*complete = false;
+	enum status status = generations_collect(generations);
+	while (status == STATUS_OK && (tail_is_applying(tail) || tail_is_filling(tail)))
+		status = wait_for_applier(generations);
+	if (status == STATUS_OK)
+		status = applier_rest_now(&generations->applier, complete);
+	/* Only now: until the WAL is in the file, what it holds rests on a sync. */
+	for (unsigned i = 0; i < 2 && status == STATUS_OK && *complete; i++)
+		status = journal_file_empty(&generations->files[i]);
+	return status;
+}
