@@ -3,7 +3,7 @@ import os
 import time
 
 from bench_figures import Figure
-from bench_tools import PAYLOAD_BYTES, Daemon, Failed, limit, load, load_beside
+from bench_tools import JSON_PAYLOAD_BYTES, PAYLOAD_BYTES, Daemon, Failed, limit, load, load_beside
 
 SIZES = (100, 10, 1)  # actions a request
 CPU_TARGET = {100: 0.30, 10: 0.48, 1: 2.0}  # seconds for 100 000 actions
@@ -79,9 +79,8 @@ class Bench:
         self.measure_limit(("http", actions), "http", "cpuPerRequestUs", actions=actions, payload=PAYLOAD_BYTES,
                            suspend=True, duration=round(self.seconds(2) + 0.5))
         rows = 100_000 if self.short else 100 * actions * logs if actions * logs >= 100_000 else 1_000_000
-        found = self.measure_limit(("insert", logs, actions), "insert", "cpuPerActionUs", actions=actions, logs=logs,
+        self.measure_limit(("insert", logs, actions), "insert", "cpuPerActionUs", actions=actions, logs=logs,
                                    rows=min(rows, 3_000_000), payload=PAYLOAD_BYTES, dir=self.folder)
-        self.limits.setdefault(("stored", logs, actions), []).append(found["bytesPerAction"])
         self.measure_limit(("hash",), "hash", "cpuPerActionUs", payload=PAYLOAD_BYTES)
 
     # --- what was found ---
@@ -144,16 +143,20 @@ def matrix(bench):
 
 
 def stored(bench):
-    """Bytes on the disk after a clean stop, for an action of 120 bytes."""
-    for actions in SIZES:
-        with bench.daemon() as daemon:
-            requests = (100_000 if bench.short else 400_000) // actions
-            result = bench.load(daemon, "stored, %d a request" % actions, actions=actions, requests=requests,
-                                warmup=0, sample=0)
-            daemon.stop()
-            each = daemon.stored_bytes() / result["actions"]
-        bench.add("stored bytes per action, %d a request" % actions, "bytes", each, target=STORED_TARGET,
-                  limit=bench.median_limit("stored", 64, actions))
+    """Bytes on the disk after a clean stop, for an action of 120 bytes: of JSON as phones send it, and of content."""
+    readings = (("JSON", JSON_PAYLOAD_BYTES, STORED_TARGET), ("content", PAYLOAD_BYTES, None))
+    rows = 100_000 if bench.short else 400_000
+    for reading, payload, target in readings:
+        for actions in SIZES:
+            with bench.daemon() as daemon:
+                result = bench.load(daemon, "stored, %d a request, %s" % (actions, reading), actions=actions,
+                                    requests=rows // actions, warmup=0, sample=0, action_bytes=payload + 24)
+                daemon.stop()
+                each = daemon.stored_bytes() / result["actions"]
+            bench.measure_limit(("stored", reading, actions), "insert", "bytesPerAction", actions=actions, logs=64,
+                                rows=rows, payload=payload, dir=bench.folder)
+            bench.add("stored bytes per action of 120 bytes of %s, %d a request" % (reading, actions), "bytes", each,
+                      target=target, limit=bench.median_limit("stored", reading, actions))
 
 
 def logs10k(bench):
@@ -332,7 +335,7 @@ def limit_rows(bench):
              "http at once": ("libmicrohttpd, answered at once, %d a request", "µs a request"),
              "hash": ("digest and link", "µs an action"),
              "insert": ("SQLite in bulk, %d logs, batches of %d", "µs an action"),
-             "stored": ("SQLite in bulk, %d logs, batches of %d: stored", "bytes an action"),
+             "stored": ("SQLite in bulk, 120 bytes of %s, batches of %d: stored", "bytes an action"),
              "append p50": ("append and fdatasync, p50", "ms"),
              "append p99": ("append and fdatasync, p99", "ms"), "append CPU": ("append and fdatasync, CPU", "µs")}
     rows = []

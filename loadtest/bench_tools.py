@@ -15,6 +15,7 @@ import time
 
 ACTION_BYTES = 120  # content of an action: stamp, device, type, payload
 PAYLOAD_BYTES = ACTION_BYTES - 24
+JSON_PAYLOAD_BYTES = 63  # with this payload an action is 120 bytes of JSON in a batch, comma included: see put_action in users.c
 START_SEC, STOP_SEC = 30, 60
 
 
