@@ -144,8 +144,7 @@ static enum status
 insert_action(struct apply *apply, const struct tail_batch *batch, size_t index)
 {
 	struct action action;
-	size_t device;
-	tail_batch_action(batch, index, &action, &device);
+	tail_batch_action(batch, index, &action);
 	const struct hash *link = &batch->actions[index].link;
 	uint64_t seq = batch->first_seq + index;
 	struct statement *insert = apply->insert_action;

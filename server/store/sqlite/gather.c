@@ -1,10 +1,12 @@
 #include "store/sqlite/gather.h"
 
+#include "store/sqlite/tail_stamps.h"
+
 /* From the tail. False: ask the rows. */
 static bool
 answer_from_tail(const struct gatherer *gatherer, struct lookup *lookup)
 {
-	const struct tail_log *log = tail_find(gatherer->tail, lookup->genesis);
+	struct tail_log *log = tail_find(gatherer->tail, lookup->genesis);
 	if (log == NULL || log->count == 0)
 		return false;
 	const struct tail_batch *batch;
@@ -22,23 +24,20 @@ answer_from_tail(const struct gatherer *gatherer, struct lookup *lookup)
 		lookup->link = *tail_batch_link(batch, lookup->seq);
 		return true;
 	case LOOKUP_TAKEN: {
-		const struct tail_action *at = tail_stamps_find(tail_stamps(gatherer->tail), log,
-								lookup->device, lookup->ts);
-		if (at == NULL)
+		const uint64_t seq = tail_stamps_find(log, lookup->device, lookup->ts);
+		batch = tail_batch_at(log, seq);
+		if (batch == NULL)
 			return false;
-		batch = tail_batch_of(at);
 		struct action action;
-		size_t device;
-		tail_batch_action(batch, at->index, &action, &device);
+		tail_batch_action(batch, (size_t)(seq - batch->first_seq), &action);
 		lookup->taken.found = true;
-		lookup->taken.seq = batch->first_seq + at->index;
+		lookup->taken.seq = seq;
 		chain_digest(&action, &lookup->taken.digest);
 		return true;
 	}
 	case LOOKUP_NEWEST:
 		/* The rows may have a later one: a healed action comes with an old stamp. */
-		lookup->newest =
-			tail_stamps_newest(tail_stamps(gatherer->tail), log, lookup->device);
+		lookup->newest = tail_stamps_newest(log, lookup->device);
 		return false;
 	}
 	return false;

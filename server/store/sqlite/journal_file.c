@@ -204,12 +204,6 @@ journal_file_empty(struct journal_file *file)
 
 /* --- frames --- */
 
-static size_t
-aligned(size_t size)
-{
-	return (size + FRAME_ALIGNMENT - 1) / FRAME_ALIGNMENT * FRAME_ALIGNMENT;
-}
-
 /* Binds the frame to its generation and to its record, whose own checksum vouches for its bytes. */
 static void
 frame_sum(const struct journal_file *file, const uint8_t *frame, uint8_t sum[SUM_SIZE])
@@ -322,8 +316,10 @@ is_frame(const struct frames *frames, size_t at, struct good_frame *good)
 	if (record_size > frames->size - at - FRAME_SIZE || id <= last || index >= id)
 		return false;
 	frame_sum(frames->file, frame, sum);
-	*good = (struct good_frame){
-		.at = at, .size = aligned(FRAME_SIZE + record_size), .id = id, .group = id - index};
+	*good = (struct good_frame){.at = at,
+				    .size = frame_aligned(FRAME_SIZE + record_size),
+				    .id = id,
+				    .group = id - index};
 	return memcmp(sum, frame + SUM_AT, SUM_SIZE) == 0;
 }
 
@@ -368,7 +364,7 @@ visit_rotten(const struct frames *frames, size_t at, const struct good_frame *ne
 	enum status status = STATUS_OK;
 	for (; status == STATUS_OK && id < next->id && at < next->at; id++) {
 		const size_t room = next->at - at;
-		const size_t said = aligned(FRAME_SIZE + (size_t)get(frames->bytes + at, 4));
+		const size_t said = frame_aligned(FRAME_SIZE + (size_t)get(frames->bytes + at, 4));
 		const bool fits = id + 1 < next->id && said < room;
 		const size_t size = fits ? said : room;
 		const size_t before = size < FRAME_SIZE ? 0 : FRAME_SIZE;

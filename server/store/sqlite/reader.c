@@ -195,8 +195,7 @@ read_batch(struct reading *reading, const struct tail_batch *batch)
 					  .link = *tail_batch_link(batch, seq),
 					  .received_at = batch->received_at,
 					  .writer = batch->writer};
-			size_t device;
-			tail_batch_action(batch, seq - batch->first_seq, &row.action, &device);
+			tail_batch_action(batch, seq - batch->first_seq, &row.action);
 			relink_add(&relink, &row);
 			seq++;
 		}

@@ -50,8 +50,7 @@ find_action(struct slice *slice)
 	while (place_is_before(*at, slice->end)) {
 		const struct tail_batch *batch = batch_at(slice);
 		if (at->action < batch->action_count && !batch->log->stuck) {
-			size_t device;
-			tail_batch_action(batch, at->action, &slice->action, &device);
+			tail_batch_action(batch, at->action, &slice->action);
 			return true;
 		}
 		*at = (struct place){at->batch + 1, 0};

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "store/sqlite/tail_stamps.h"
 
 struct generation {
 	struct tail_batch **items;
@@ -17,7 +18,6 @@ struct tail {
 	size_t bytes, bytes_max;
 
 	/* The writer's. */
-	struct tail_stamps stamps;
 	size_t staged;
 	struct generation filling, applying;
 	size_t left; /* how many of applying have left */
@@ -30,12 +30,16 @@ tail_new(size_t bytes_max)
 	if (tail == NULL)
 		return NULL;
 	tail->bytes_max = bytes_max;
-	if (!tail_stamps_init(&tail->stamps, bytes_max)) {
-		free(tail);
-		return NULL;
-	}
 	CHECK(pthread_mutex_init(&tail->lock, NULL) == 0);
 	return tail;
+}
+
+static void
+free_log(struct tail_log *log)
+{
+	tail_stamps_free(log->stamps);
+	free(log->items);
+	free(log);
 }
 
 void
@@ -49,14 +53,12 @@ tail_free(struct tail *tail)
 		struct tail_log *next = log->hh.next;
 		for (size_t i = 0; i < log->count; i++)
 			tail_batch_free(log->items[log->first + i]);
-		free(log->items);
-		free(log);
+		free_log(log);
 		log = next;
 	}
 	pthread_mutex_destroy(&tail->lock);
 	free(tail->filling.items);
 	free(tail->applying.items);
-	tail_stamps_release(&tail->stamps);
 	free(tail);
 }
 
@@ -159,7 +161,7 @@ tail_stage(struct tail *tail, struct tail_batch *batch, const struct hash *genes
 	if (!reserve(&filling->items, &first, filling->count + tail->staged, &filling->capacity))
 		return false;
 	tail->staged++;
-	return tail_stamps_hold(&tail->stamps, batch);
+	return true;
 }
 
 static void
@@ -179,7 +181,6 @@ void
 tail_publish(struct tail *tail, struct tail_batch *first)
 {
 	for (struct tail_batch *batch = first; batch != NULL; batch = batch->next) {
-		tail_stamps_add(&tail->stamps, batch);
 		CHECK(tail->filling.count < tail->filling.capacity);
 		tail->filling.items[tail->filling.count++] = batch;
 		tail->staged--;
@@ -188,12 +189,6 @@ tail_publish(struct tail *tail, struct tail_batch *first)
 	for (struct tail_batch *batch = first; batch != NULL; batch = batch->next)
 		publish_locked(tail, batch);
 	unlock(tail);
-}
-
-const struct tail_stamps *
-tail_stamps(const struct tail *tail)
-{
-	return &tail->stamps;
 }
 
 /* Index into items of the first batch that ends at or after seq; first + count if none does. */
@@ -250,7 +245,6 @@ tail_freeze(struct tail *tail)
 	tail->applying = tail->filling;
 	tail->filling = empty;
 	tail->left = 0;
-	tail_stamps_freeze(&tail->stamps);
 	qsort(tail->applying.items, tail->applying.count, sizeof(struct tail_batch *),
 	      compare_places);
 }
@@ -277,12 +271,12 @@ leave_locked(struct tail *tail, struct tail_batch *batch)
 	log->first++;
 	log->count--;
 	tail->bytes -= batch->size;
+	tail_stamps_leave(log, tail_batch_last_seq(batch));
 	unref_locked(batch);
 	if (log->count + log->staged == 0) {
 		CHECK(tail->logs != NULL);
 		HASH_DEL(tail->logs, log);
-		free(log->items);
-		free(log);
+		free_log(log);
 	}
 }
 
@@ -290,8 +284,6 @@ void
 tail_leave(struct tail *tail, size_t upto)
 {
 	CHECK(upto <= tail->applying.count);
-	for (size_t i = tail->left; i < upto; i++)
-		tail_stamps_leave(&tail->stamps, tail->applying.items[i]);
 	lock(tail);
 	for (size_t i = tail->left; i < upto; i++)
 		leave_locked(tail, tail->applying.items[i]);
@@ -306,7 +298,6 @@ tail_finish(struct tail *tail)
 	CHECK(tail->left == tail->applying.count);
 	tail->applying.count = 0;
 	tail->left = 0;
-	tail_stamps_finish(&tail->stamps);
 }
 
 bool

@@ -3,18 +3,19 @@
  *
  *     encode ─▶ stage ─▶ (synced) ─▶ publish ─▶ filling ── freeze ──▶ applying ── leave ──▶ gone
  *                                      │                                 sorted by (log, seq)
- *                                      ╰─▶ the log's list: heads, links, stamps, readers' pins
+ *                                      ╰─▶ the log's list: heads, links, readers' pins, and its stamps if
+ *                                          somebody asks (tail_stamps)
  *
- * Bytes are those of the batches; the entries of their logs and devices come on top, for batches of
- * one small action about as much again.
+ * Bytes are those of the batches. What comes on top: the entries of their logs, for one small action
+ * a log nearly as much again; and tables for the large logs that are asked about (tail_stamps).
  *
  * Two generations: new batches go to the one that fills; the one that is applied does not change
  * but for what leaves it from the front. All that can fail, fails in stage, so that nothing is
  * left to fail between a sync and its batches being visible.
  *
  * Threads: the writer does all but tail_head, tail_pin and tail_unpin, which any thread may do. The
- * lock guards what both touch; what only the writer touches (stamps, devices, generations) needs
- * none, and the writer reads without it what nobody else changes.
+ * lock guards what both touch; what only the writer touches (stamps, generations) needs none, and
+ * the writer reads without it what nobody else changes.
  *
  * Invariants:
  * 1. A log's batches are contiguous: each begins after the one before it, at its last link.
@@ -31,9 +32,9 @@
 #include "base/status.h"
 #include "store/engine.h"
 #include "store/sqlite/tail_batch.h"
-#include "store/sqlite/tail_stamps.h"
 
 struct tail;
+struct tail_stamps;
 
 struct tail_log {
 	struct hash genesis; /* the key */
@@ -47,6 +48,7 @@ struct tail_log {
 	/* Published batches by seq: items[first .. first + count). */
 	struct tail_batch **items;
 	size_t first, count, capacity;
+	struct tail_stamps *stamps; /* the writer's; NULL until they are asked for */
 	UT_hash_handle hh;
 };
 
@@ -72,17 +74,15 @@ size_t tail_bytes_max(const struct tail *);
 struct tail_log *tail_find(struct tail *, const struct hash *genesis);
 
 /*
- * Prepares a batch for publishing: its log's entry (id and is_new are used when it has none), its
- * devices' entries, and room in every list. False when memory is out: the batch stays the caller's,
- * and the tail may only be freed.
+ * Prepares a batch for publishing: its log's entry (id and is_new are used when it has none) and
+ * room in every list. False when memory is out: the batch stays the caller's, and the tail may only
+ * be freed.
  */
 MUST_CHECK bool tail_stage(struct tail *, struct tail_batch *, const struct hash *genesis,
 			   uint64_t id, bool is_new);
 
 /* Makes staged batches, linked by next, visible. The tail takes them over. */
 void tail_publish(struct tail *, struct tail_batch *first);
-
-const struct tail_stamps *tail_stamps(const struct tail *);
 
 /* The batch that holds a seq of the log's published ones; NULL when it is before or beyond them. */
 struct tail_batch *tail_batch_at(const struct tail_log *, uint64_t seq);

@@ -9,10 +9,9 @@ static struct tail_batch *
 new_batch(size_t action_count, size_t device_count, size_t record_size, uint8_t **record)
 {
 	/* The parts are multiples of their alignment up to the record, which needs none. */
-	size_t actions_size = action_count * sizeof(struct tail_action);
-	size_t devices_size = device_count * sizeof(struct tail_batch_device);
-	size_t frame_size = (FRAME_SIZE + record_size + FRAME_ALIGNMENT - 1) / FRAME_ALIGNMENT *
-			    FRAME_ALIGNMENT;
+	size_t actions_size = frame_aligned(action_count * sizeof(struct tail_action));
+	size_t devices_size = device_count * sizeof(struct text);
+	size_t frame_size = frame_aligned(FRAME_SIZE + record_size);
 	size_t size = sizeof(struct tail_batch) + actions_size + devices_size + frame_size;
 	struct tail_batch *batch = malloc(size);
 	if (batch == NULL)
@@ -22,7 +21,7 @@ new_batch(size_t action_count, size_t device_count, size_t record_size, uint8_t 
 	batch->refs = 1;
 	batch->action_count = action_count;
 	batch->device_count = device_count;
-	batch->devices = (struct tail_batch_device *)(void *)(batch->actions + action_count);
+	batch->devices = (struct text *)(void *)((char *)batch->actions + actions_size);
 	batch->frame = (uint8_t *)(batch->devices + device_count);
 	batch->frame_size = frame_size;
 	memset(batch->frame + FRAME_SIZE + record_size, 0, frame_size - FRAME_SIZE - record_size);
@@ -41,7 +40,7 @@ fill_head(struct tail_batch *batch, const struct record *record)
 	batch->log_name = record->log;
 	batch->writer = record->writer;
 	for (size_t i = 0; i < batch->device_count; i++)
-		batch->devices[i] = (struct tail_batch_device){.name = record->devices[i]};
+		batch->devices[i] = record->devices[i];
 }
 
 struct tail_batch *
@@ -66,7 +65,6 @@ tail_batch_encode(const struct append *append)
 			continue;
 		struct tail_action *action = &batch->actions[applied];
 		*action = (struct tail_action){.offset = (uint32_t)offset,
-					       .index = (uint32_t)applied,
 					       .link = append->outcomes[i].link};
 		struct action ignored;
 		size_t device;
@@ -100,8 +98,7 @@ tail_batch_decode(const struct record *from)
 		struct hash digest;
 		chain_digest(&action, &digest);
 		chain_link(&link, &digest, &link);
-		batch->actions[i] = (struct tail_action){
-			.offset = (uint32_t)offset, .index = (uint32_t)i, .link = link};
+		batch->actions[i] = (struct tail_action){.offset = (uint32_t)offset, .link = link};
 		offset = next;
 	}
 	return batch;
@@ -123,17 +120,9 @@ tail_batch_link(const struct tail_batch *batch, uint64_t seq)
 }
 
 void
-tail_batch_action(const struct tail_batch *batch, size_t index, struct action *action,
-		  size_t *device)
+tail_batch_action(const struct tail_batch *batch, size_t index, struct action *action)
 {
-	(void)journal_action(batch->record, batch->actions[index].offset, action, device);
-	action->device = batch->devices[*device].name;
-}
-
-const struct tail_batch *
-tail_batch_of(const struct tail_action *action)
-{
-	const struct tail_action *first = action - action->index;
-	return (const struct tail_batch *)(const void *)((const char *)first -
-							 offsetof(struct tail_batch, actions));
+	size_t device;
+	(void)journal_action(batch->record, batch->actions[index].offset, action, &device);
+	action->device = batch->devices[device];
 }

@@ -5,8 +5,7 @@
  *     struct tail_batch │ actions: offset, link … │ devices … │ frame │ record's bytes │ zeros
  *                             ╰── points into ──────────────────────▶
  *
- * Threads: once published a batch is only read, but for refs (guarded by the tail's lock) and the
- * devices' entries (the writer's).
+ * Threads: once published a batch is only read, but for refs (guarded by the tail's lock).
  */
 #ifndef STORE_SQLITE_TAIL_BATCH_H
 #define STORE_SQLITE_TAIL_BATCH_H
@@ -18,21 +17,20 @@
 #include "store/sqlite/journal.h"
 
 struct tail_log;
-struct tail_device;
 
 /* A record in a journal file begins after so many bytes of its frame, whose size is a multiple. */
 #define FRAME_SIZE ((size_t)32)
 #define FRAME_ALIGNMENT ((size_t)8)
 
+static inline size_t
+frame_aligned(size_t size)
+{
+	return (size + FRAME_ALIGNMENT - 1) / FRAME_ALIGNMENT * FRAME_ALIGNMENT;
+}
+
 struct tail_action {
 	uint32_t offset; /* in the record */
-	uint32_t index;	 /* in the batch */
 	struct hash link;
-};
-
-struct tail_batch_device {
-	struct text name;	   /* in the record */
-	struct tail_device *entry; /* shared by all batches of the log; set by tail_stage */
 };
 
 struct tail_batch {
@@ -46,7 +44,7 @@ struct tail_batch {
 	uint64_t received_at;
 	struct hash before;
 	struct text log_name, writer; /* in the record */
-	struct tail_batch_device *devices;
+	struct text *devices;	      /* in the record */
 	size_t device_count;
 	uint8_t *frame; /* with the record in it, as the journal file has it (journal_file) */
 	size_t frame_size;
@@ -73,10 +71,7 @@ tail_batch_last_seq(const struct tail_batch *batch)
 /* The link at a seq from first_seq - 1 to the last. */
 const struct hash *tail_batch_link(const struct tail_batch *, uint64_t seq);
 
-/* The action at an index, and which device it is of. Texts point into the record. */
-void tail_batch_action(const struct tail_batch *, size_t index, struct action *, size_t *device);
-
-/* The batch that an action stands in. */
-const struct tail_batch *tail_batch_of(const struct tail_action *);
+/* The action at an index. Texts point into the record. */
+void tail_batch_action(const struct tail_batch *, size_t index, struct action *);
 
 #endif

@@ -1,249 +1,238 @@
 #include "store/sqlite/tail_stamps.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/map.h"
 #include "store/sqlite/tail.h"
 
-#define ENTRIES_MIN ((size_t)256)
-#define BUCKETS_MIN ((size_t)256)
-#define BUCKETS_MAX ((size_t)65536)
-#define BYTES_PER_BUCKET 256
+/* A log with no more actions than these is read through, which costs less than a microsecond. */
+#define READ_ACTIONS_MAX 64
 
-struct tail_device {
-	uint64_t newest;
-	size_t refs; /* batches that name it */
-	size_t key_size;
-	UT_hash_handle hh;
-	struct {
-		const struct tail_log *log;
-		char name[DEVICE_SIZE_MAX];
-	} key; /* only as many bytes as the name has are part of it */
+/* Set in the hash of an entry that has a device's newest action, else not: the two kinds never meet. */
+#define DEVICES_NEWEST 0x80000000u
+
+struct slot {
+	uint32_t hash;
+	uint32_t place; /* seq - first_seq + 1; 0 when empty */
 };
 
-struct stamp_entry {
-	const struct tail_device *device; /* to be compared, not to be followed: it may be gone */
-	uint64_t ts;
-	uint64_t seq;
-	uint32_t older; /* in the bucket: a place and 1, or 0 */
+struct tail_stamps {
+	uint64_t first_seq, next_seq; /* what it has */
+	size_t count;	   /* actions, and devices of batches: at least the slots taken */
+	size_t slot_count; /* a power of two */
+	struct slot slots[];
 };
+
+struct key {
+	uint32_t hash;
+	struct text device;
+	uint64_t ts; /* of a device's newest: the one that is to be put in */
+};
+
+/* Hashes are keyed: clients choose devices and stamps, and must not choose slots. */
+static struct key
+stamp_key(struct text device, uint64_t ts)
+{
+	uint8_t bytes[sizeof(ts) + DEVICE_SIZE_MAX];
+	CHECK(device.size <= DEVICE_SIZE_MAX);
+	memcpy(bytes, &ts, sizeof(ts));
+	memcpy(bytes + sizeof(ts), device.data, device.size);
+	const uint32_t hash = map_hash(bytes, sizeof(ts) + device.size);
+	return (struct key){.hash = hash & ~DEVICES_NEWEST, .device = device, .ts = ts};
+}
+
+static struct key
+newest_key(struct text device, uint64_t ts)
+{
+	const uint32_t hash = map_hash(device.data, device.size);
+	return (struct key){.hash = hash | DEVICES_NEWEST, .device = device, .ts = ts};
+}
 
 static bool
-table_init(struct stamp_table *table, size_t bucket_count)
+is_meant(const struct key *key, const struct action *action)
 {
-	*table = (struct stamp_table){.buckets = calloc(bucket_count, sizeof(uint32_t))};
-	return table->buckets != NULL;
+	return text_equal(action->device, key->device) &&
+	       ((key->hash & DEVICES_NEWEST) != 0 || action->ts == key->ts);
+}
+
+static uint64_t
+oldest_seq(const struct tail_log *log)
+{
+	return log->items[log->first]->first_seq;
+}
+
+/* --- a few actions --- */
+
+/* Of those that are meant, the newest. */
+static uint64_t
+read_through(const struct tail_log *log, const struct key *key, struct action *found)
+{
+	uint64_t seq = 0;
+	for (size_t i = 0; i < log->count; i++) {
+		const struct tail_batch *batch = log->items[log->first + i];
+		for (size_t at = 0; at < batch->action_count; at++) {
+			struct action action;
+			tail_batch_action(batch, at, &action);
+			if (!is_meant(key, &action) || (seq != 0 && action.ts <= found->ts))
+				continue;
+			*found = action;
+			seq = batch->first_seq + at;
+		}
+	}
+	return seq;
+}
+
+/* --- many: the table --- */
+
+/* The seq of the entry's action, if that is still in the tail, and the one that is meant. Otherwise
+ * 0, and *slot is where the entry would stand. */
+static uint64_t
+find_slot(const struct tail_log *log, const struct key *key, struct action *action,
+	  struct slot **slot)
+{
+	struct tail_stamps *stamps = log->stamps;
+	struct slot *left = NULL;
+	size_t at = key->hash & (stamps->slot_count - 1);
+	for (; stamps->slots[at].place != 0; at = (at + 1) & (stamps->slot_count - 1)) {
+		*slot = &stamps->slots[at];
+		if ((*slot)->hash != key->hash)
+			continue;
+		const uint64_t seq = stamps->first_seq + (*slot)->place - 1;
+		const struct tail_batch *batch = tail_batch_at(log, seq);
+		if (batch == NULL) {
+			left = *slot;
+			continue;
+		}
+		tail_batch_action(batch, (size_t)(seq - batch->first_seq), action);
+		if (is_meant(key, action))
+			return seq;
+	}
+	*slot = left != NULL ? left : &stamps->slots[at];
+	return 0;
 }
 
 static void
-table_release(struct stamp_table *table)
+put(const struct tail_log *log, const struct key *key, uint64_t seq)
 {
-	free(table->buckets);
-	free(table->entries);
+	struct action there;
+	struct slot *slot;
+	if (find_slot(log, key, &there, &slot) == 0 || there.ts < key->ts)
+		*slot = (struct slot){.hash = key->hash,
+				      .place = (uint32_t)(seq - log->stamps->first_seq + 1)};
 }
 
-bool
-tail_stamps_init(struct tail_stamps *stamps, size_t tail_bytes)
+static void
+add_batch(struct tail_log *log, const struct tail_batch *batch)
 {
-	*stamps = (struct tail_stamps){.bucket_count = BUCKETS_MIN};
-	while (stamps->bucket_count < BUCKETS_MAX &&
-	       stamps->bucket_count < tail_bytes / BYTES_PER_BUCKET)
-		stamps->bucket_count *= 2;
-	bool made = table_init(&stamps->filling, stamps->bucket_count) &&
-		    table_init(&stamps->applying, stamps->bucket_count);
-	if (!made)
-		tail_stamps_release(stamps);
-	return made;
-}
-
-void
-tail_stamps_release(struct tail_stamps *stamps)
-{
-	struct tail_device *device = stamps->devices;
-	HASH_CLEAR(hh, stamps->devices);
-	while (device != NULL) {
-		struct tail_device *next = device->hh.next;
-		free(device);
-		device = next;
+	struct tail_stamps *stamps = log->stamps;
+	CHECK(batch->first_seq == stamps->next_seq);
+	for (size_t i = 0; i < batch->action_count; i++) {
+		struct action action;
+		tail_batch_action(batch, i, &action);
+		const struct key stamp = stamp_key(action.device, action.ts);
+		const struct key newest = newest_key(action.device, action.ts);
+		put(log, &stamp, batch->first_seq + i);
+		put(log, &newest, batch->first_seq + i);
 	}
-	table_release(&stamps->filling);
-	table_release(&stamps->applying);
+	stamps->next_seq += batch->action_count;
+	stamps->count += batch->action_count + batch->device_count;
 }
 
-static struct tail_device *
-find_device(const struct tail_stamps *stamps, const struct tail_log *log, struct text name,
-	    struct tail_device *probe)
+/* How much the batches from a seq on may add, and how many batches that are. */
+static size_t
+count_from(const struct tail_log *log, uint64_t seq, size_t *batch_count)
 {
-	CHECK(name.size <= DEVICE_SIZE_MAX);
-	probe->key.log = log;
-	memcpy(probe->key.name, name.data, name.size);
-	probe->key_size = sizeof(probe->key.log) + name.size;
-	struct tail_device *device = NULL;
-	if (stamps->devices != NULL)
-		HASH_FIND(hh, stamps->devices, &probe->key, probe->key_size, device);
-	return device;
-}
-
-static struct tail_device *
-hold_device(struct tail_stamps *stamps, const struct tail_log *log, struct text name)
-{
-	struct tail_device probe = {0};
-	struct tail_device *device = find_device(stamps, log, name, &probe);
-	if (device == NULL) {
-		device = malloc(sizeof(*device));
-		if (device == NULL)
-			return NULL;
-		*device = probe;
-		HASH_ADD_KEYPTR(hh, stamps->devices, &device->key, device->key_size, device);
-		if (device->hh.tbl == NULL) {
-			free(device);
-			return NULL;
-		}
+	size_t count = 0;
+	for (*batch_count = 0; *batch_count < log->count; ++*batch_count) {
+		const size_t last = log->first + log->count - 1;
+		const struct tail_batch *batch = log->items[last - *batch_count];
+		if (batch->first_seq < seq)
+			break;
+		count += batch->action_count + batch->device_count;
 	}
-	device->refs++;
-	return device;
+	return count;
 }
 
+/* NULL when memory is out, or when it would be more than 32 bits can count. */
+static struct tail_stamps *
+new_stamps(uint64_t first_seq, size_t count)
+{
+	size_t slot_count = 1;
+	if (count > UINT32_MAX / 4)
+		return NULL;
+	while (slot_count < 2 * count)
+		slot_count *= 2;
+	struct tail_stamps *stamps =
+		calloc(1, sizeof(*stamps) + slot_count * sizeof(*stamps->slots));
+	if (stamps == NULL)
+		return NULL;
+	stamps->first_seq = stamps->next_seq = first_seq;
+	stamps->slot_count = slot_count;
+	return stamps;
+}
+
+/* Brings the table up to what is in the tail. False when there is none. */
 static bool
-reserve(struct stamp_table *table, size_t count)
+catch_up(struct tail_log *log)
 {
-	size_t capacity = table->capacity < ENTRIES_MIN ? ENTRIES_MIN : table->capacity;
-	while (capacity < count)
-		capacity *= 2;
-	if (capacity > UINT32_MAX)
+	const uint64_t oldest = oldest_seq(log);
+	size_t batch_count;
+	size_t count =
+		count_from(log, log->stamps == NULL ? oldest : log->stamps->next_seq, &batch_count);
+	if (log->stamps != NULL && log->stamps->count + count > log->stamps->slot_count / 4 * 3) {
+		tail_stamps_free(log->stamps);
+		log->stamps = NULL;
+		count = count_from(log, oldest, &batch_count);
+	}
+	if (log->stamps == NULL)
+		log->stamps = new_stamps(oldest, count);
+	if (log->stamps == NULL)
 		return false;
-	if (capacity == table->capacity)
-		return true;
-	struct stamp_entry *grown = reallocarray(table->entries, capacity, sizeof(*grown));
-	if (grown == NULL)
-		return false;
-	table->entries = grown;
-	table->capacity = capacity;
+	for (size_t i = log->count - batch_count; i < log->count; i++)
+		add_batch(log, log->items[log->first + i]);
 	return true;
 }
 
-bool
-tail_stamps_hold(struct tail_stamps *stamps, struct tail_batch *batch)
+static uint64_t
+find(struct tail_log *log, const struct key *key, struct action *action)
 {
-	for (size_t i = 0; i < batch->device_count; i++) {
-		batch->devices[i].entry = hold_device(stamps, batch->log, batch->devices[i].name);
-		if (batch->devices[i].entry == NULL)
-			return false;
-	}
-	stamps->held += batch->action_count;
-	return reserve(&stamps->filling, stamps->filling.count + stamps->held);
-}
-
-static size_t
-bucket_of(const struct tail_stamps *stamps, const struct tail_device *device, uint64_t ts)
-{
-	struct {
-		uint64_t device, ts;
-	} key = {(uintptr_t)device, ts};
-	return map_hash(&key, sizeof(key)) & (stamps->bucket_count - 1);
-}
-
-void
-tail_stamps_add(struct tail_stamps *stamps, const struct tail_batch *batch)
-{
-	struct stamp_table *table = &stamps->filling;
-	CHECK(table->count + batch->action_count <= table->capacity);
-	stamps->held -= batch->action_count;
-	for (size_t i = 0; i < batch->action_count; i++) {
-		struct action action;
-		size_t device;
-		tail_batch_action(batch, i, &action, &device);
-		struct tail_device *entry = batch->devices[device].entry;
-		if (action.ts > entry->newest)
-			entry->newest = action.ts;
-		uint32_t *bucket = &table->buckets[bucket_of(stamps, entry, action.ts)];
-		table->entries[table->count++] = (struct stamp_entry){.device = entry,
-								      .ts = action.ts,
-								      .seq = batch->first_seq + i,
-								      .older = *bucket};
-		*bucket = (uint32_t)table->count;
-	}
-}
-
-void
-tail_stamps_leave(struct tail_stamps *stamps, const struct tail_batch *batch)
-{
-	for (size_t i = 0; i < batch->device_count; i++) {
-		struct tail_device *entry = batch->devices[i].entry;
-		if (--entry->refs > 0)
-			continue;
-		CHECK(stamps->devices != NULL);
-		HASH_DEL(stamps->devices, entry);
-		free(entry);
-	}
-}
-
-void
-tail_stamps_freeze(struct tail_stamps *stamps)
-{
-	struct stamp_table empty = stamps->applying;
-	CHECK(empty.count == 0 && stamps->held == 0);
-	stamps->applying = stamps->filling;
-	stamps->filling = empty;
-}
-
-void
-tail_stamps_finish(struct tail_stamps *stamps)
-{
-	stamps->applying.count = 0;
-	memset(stamps->applying.buckets, 0,
-	       stamps->bucket_count * sizeof(*stamps->applying.buckets));
+	CHECK(log->count > 0);
+	struct slot *slot;
+	if (log->head.position.seq - oldest_seq(log) < READ_ACTIONS_MAX || !catch_up(log))
+		return read_through(log, key, action);
+	return find_slot(log, key, action, &slot);
 }
 
 uint64_t
-tail_stamps_newest(const struct tail_stamps *stamps, const struct tail_log *log, struct text device)
+tail_stamps_find(struct tail_log *log, struct text device, uint64_t ts)
 {
-	struct tail_device probe = {0};
-	const struct tail_device *entry = find_device(stamps, log, device, &probe);
-	return entry == NULL ? 0 : entry->newest;
-}
-
-/* The entry's action, if the tail has it still. */
-static const struct tail_action *
-follow(const struct stamp_entry *entry, const struct tail_log *log)
-{
-	const struct tail_batch *batch = tail_batch_at(log, entry->seq);
 	struct action action;
-	size_t device;
-	if (batch == NULL)
-		return NULL;
-	const size_t index = (size_t)(entry->seq - batch->first_seq);
-	tail_batch_action(batch, index, &action, &device);
-	const bool same = action.ts == entry->ts && batch->devices[device].entry == entry->device;
-	return same ? &batch->actions[index] : NULL;
+	const struct key key = stamp_key(device, ts);
+	return find(log, &key, &action);
 }
 
-static const struct tail_action *
-find_in(const struct stamp_table *table, size_t bucket, const struct stamp_entry *wanted,
-	const struct tail_log *log)
+uint64_t
+tail_stamps_newest(struct tail_log *log, struct text device)
 {
-	for (uint32_t at = table->buckets[bucket]; at != 0; at = table->entries[at - 1].older) {
-		const struct stamp_entry *entry = &table->entries[at - 1];
-		if (entry->device != wanted->device || entry->ts != wanted->ts)
-			continue;
-		const struct tail_action *action = follow(entry, log);
-		if (action != NULL)
-			return action;
-	}
-	return NULL;
+	struct action action;
+	const struct key key = newest_key(device, 0);
+	return find(log, &key, &action) == 0 ? 0 : action.ts;
 }
 
-const struct tail_action *
-tail_stamps_find(const struct tail_stamps *stamps, const struct tail_log *log, struct text name,
-		 uint64_t ts)
+void
+tail_stamps_leave(struct tail_log *log, uint64_t seq)
 {
-	struct tail_device probe = {0};
-	const struct tail_device *device = find_device(stamps, log, name, &probe);
-	if (device == NULL)
-		return NULL;
-	const struct stamp_entry wanted = {.device = device, .ts = ts};
-	const size_t bucket = bucket_of(stamps, device, ts);
-	const struct tail_action *action = find_in(&stamps->filling, bucket, &wanted, log);
-	return action != NULL ? action : find_in(&stamps->applying, bucket, &wanted, log);
+	if (log->stamps == NULL || log->stamps->next_seq > seq + 1)
+		return;
+	tail_stamps_free(log->stamps);
+	log->stamps = NULL;
+}
+
+void
+tail_stamps_free(struct tail_stamps *stamps)
+{
+	free(stamps);
 }

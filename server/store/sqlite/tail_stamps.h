@@ -1,64 +1,48 @@
 /*
- * tail_stamps: which (log, device, ts) the tail holds, and each device's newest stamp in it.
+ * tail_stamps: finds what a log has in the tail under one (device, ts), and a device's newest stamp.
  *
- *     (log, device name) ──▶ struct tail_device ──(with ts)──▶ buckets ──▶ entries: seq ──▶ the tail
+ *     publish ─▶ the log's batches
+ *                      ╎  when somebody asks, and not before
+ *                      ├──▶ few actions: read through
+ *                      ╰──▶ many: those that came since the last question ─▶ slots ─▶ seq ─▶ the tail
  *
- * A table for each generation: what has left the tail stays in its table until the whole generation
- * has, so that nothing is looked for again to be taken out. So an entry is a hint: what is found
- * must be in the tail still.
+ * Most logs are never asked about: facts remembers each device's newest stamp, and an action
+ * stamped later cannot be there. A log with many actions gets a table of its own: open addressing,
+ * an entry for each action and one for each device. What leaves the tail stays in the table, so
+ * what an entry leads to must be in the tail still. When what has come does not fit, the table is
+ * made anew from what is in the tail then; when all that it has has left, it is gone. So questions
+ * cost what comes between them, a few times over; but all that is there when there is no memory for
+ * a table.
  *
  * Threads: the writer's alone.
+ *
+ * Invariants:
+ * 1. A table has all of the log's actions from its first seq to its next, some of them in the tail.
+ * 2. At most three quarters of its slots are taken.
+ * 3. It has less than four times as many slots as there were actions, and devices of batches, in
+ * the tail when it was made.
  */
 #ifndef STORE_SQLITE_TAIL_STAMPS_H
 #define STORE_SQLITE_TAIL_STAMPS_H
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-#include "base/map.h"
-#include "store/sqlite/tail_batch.h"
+#include "base/text.h"
 
-struct tail_device;
-struct stamp_entry;
+struct tail_log;
+struct tail_stamps;
 
-/* Entries in the order in which they came; a bucket has the newest of its own, which has the one
- * before. */
-struct stamp_table {
-	uint32_t *buckets; /* an entry's place and 1, or 0 */
-	struct stamp_entry *entries;
-	size_t count, capacity;
-};
+/* The seq of the device's action with this stamp, 0 when it is not in the tail. The log has
+ * published batches. */
+uint64_t tail_stamps_find(struct tail_log *, struct text device, uint64_t ts);
 
-struct tail_stamps {
-	struct tail_device *devices;
-	struct stamp_table filling, applying;
-	size_t bucket_count; /* a power of two */
-	size_t held;	     /* actions for which filling has room */
-};
+/* The device's newest stamp in the tail, 0 if none. When a newer one has left, which the rows then
+ * have, it may be less. The log has published batches. */
+uint64_t tail_stamps_newest(struct tail_log *, struct text device);
 
-/* Sized for a tail of so many bytes. */
-MUST_CHECK bool tail_stamps_init(struct tail_stamps *, size_t tail_bytes);
-void tail_stamps_release(struct tail_stamps *);
+/* The log's batches up to this seq have left. */
+void tail_stamps_leave(struct tail_log *, uint64_t seq);
 
-/* Makes or shares the entries of a batch's devices, whose log is set, and makes room for its
- * actions. False when memory is out. */
-MUST_CHECK bool tail_stamps_hold(struct tail_stamps *, struct tail_batch *);
-
-/* The actions of a held batch come in; its hold on its devices ends. */
-void tail_stamps_add(struct tail_stamps *, const struct tail_batch *);
-void tail_stamps_leave(struct tail_stamps *, const struct tail_batch *);
-
-/* As the tail's generations do. */
-void tail_stamps_freeze(struct tail_stamps *);
-void tail_stamps_finish(struct tail_stamps *);
-
-/* 0 when the device has nothing in the tail. */
-uint64_t tail_stamps_newest(const struct tail_stamps *, const struct tail_log *,
-			    struct text device);
-
-/* NULL when the tail has no action of the device of this name with this stamp. */
-const struct tail_action *tail_stamps_find(const struct tail_stamps *, const struct tail_log *,
-					   struct text name, uint64_t ts);
+void tail_stamps_free(struct tail_stamps *);
 
 #endif
