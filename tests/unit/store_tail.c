@@ -100,6 +100,7 @@ START_TEST(what_is_applied_is_sorted_and_what_comes_meanwhile_waits)
 	for (size_t i = 0; i < 12; i++)
 		add(&fixture, tail, &logs[i % 3], 3 - i % 3, 2);
 	tail_freeze(tail);
+	tail_sort(tail);
 	add(&fixture, tail, &logs[0], 3, 2);
 	struct tail_batch **items = tail_applying(tail, &count);
 	ck_assert_uint_eq(count, 12);

@@ -288,6 +288,8 @@ apply_step(struct apply *apply, size_t actions_max, struct apply_progress *progr
 	size_t count;
 	(void)tail_applying(apply->tail, &count);
 	CHECK(count > 0 && actions_max > 0);
+	if (apply->at.batch == 0 && apply->at.action == 0)
+		tail_sort(apply->tail);
 	enum status status = db_begin(apply->db, true);
 	if (status == STATUS_OK)
 		status = apply_slice(apply, actions_max);

@@ -10,7 +10,7 @@
  * stuck: the rest of it is not applied, and its records are kept in the table `journal`. Other logs
  * go on.
  *
- * Reads the generation and changes nothing of the tail but which logs are stuck or new, which
+ * Sorts the generation, and changes nothing else of the tail but which logs are stuck or new, which
  * nobody else looks at.
  *
  * Threads: the db's user.

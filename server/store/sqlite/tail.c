@@ -245,6 +245,11 @@ tail_freeze(struct tail *tail)
 	tail->applying = tail->filling;
 	tail->filling = empty;
 	tail->left = 0;
+}
+
+void
+tail_sort(struct tail *tail)
+{
 	qsort(tail->applying.items, tail->applying.count, sizeof(struct tail_batch *),
 	      compare_places);
 }

@@ -13,7 +13,8 @@
  * but for what leaves it from the front. All that can fail, fails in stage, so that nothing is
  * left to fail between a sync and its batches being visible.
  *
- * Threads: the writer does all but tail_head, tail_pin and tail_unpin, which any thread may do. The
+ * Threads: the writer does all but tail_sort, which who applies does, and tail_head, tail_pin and
+ * tail_unpin, which any thread may do. The
  * lock guards what both touch; what only the writer touches (stamps, generations) needs none, and
  * the writer reads without it what nobody else changes.
  *
@@ -93,7 +94,11 @@ bool tail_is_applying(const struct tail *);
 /* What has been filling, which is not empty, becomes what is applied, which is. */
 void tail_freeze(struct tail *);
 
-/* The generation that is applied, in the order of (log id, seq), and its size. */
+/* Brings what is applied into the order of (log id, seq). By who applies it, before anything of it
+ * leaves: of thousands of batches it takes milliseconds, in which the writer has better to do. */
+void tail_sort(struct tail *);
+
+/* The generation that is applied, and its size. */
 struct tail_batch **tail_applying(struct tail *, size_t *count);
 
 /* Every batch up to this index of the generation is in place: those that have not left, leave. */
