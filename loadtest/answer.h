@@ -38,6 +38,7 @@ struct expectation {
 	struct hash claimed;	/* what the request says its actions chain to */
 	uint64_t count;		/* of its actions */
 	uint64_t newest;	/* the log's newest stamp with them */
+	uint32_t draft;		/* the log's batches, counted as they were written */
 	enum copies copies;
 };
 

@@ -250,6 +250,7 @@ def overload(bench):
             refused = [run["refused"] for run in runs if run["refused share"] > 0]
             if refused:
                 bench.add(name + ": p99 of refused", "ms", refused, target=REFUSED_TARGET_MS)
+            bench.add(name + ": peak memory", "MiB", [run["memory"] for run in runs])
             bench.add(name + ": back to normal after", "s", [run["back"] for run in runs], target=BACK_TARGET_SEC)
 
 
@@ -267,7 +268,8 @@ def _overloaded(bench, what, actions, factor):
     answered = result["requests"] + refused
     return {"sent": answered * actions / result["seconds"] / capacity,
             "goodput": 100 * result["actionsPerSecond"] / capacity, "accepted": result["serviceMs"]["p99"],
-            "refused": result["refusedMs"]["p99"], "refused share": 100 * refused / answered, "back": back}
+            "refused": result["refusedMs"]["p99"], "refused share": 100 * refused / answered, "back": back,
+            "memory": result["daemon"]["peakMemoryBytes"] / MIB}
 
 
 def _half_rate(bench, daemon, actions, prefix, **options):

@@ -18,7 +18,11 @@
 #include "loadtest/sync.h"
 #include "loadtest/waiter.h"
 
-#define EVENTS_MAX 256
+#define EVENTS_MAX 64
+
+/* Requests that are begun before answers are looked at again. Writing one takes as long as many
+ * answers do; what those would wait is not the daemon's. */
+#define BEGUN_MAX 8
 #define OPENING_MAX 128 /* waiters that have not sent their request yet */
 #define SWEEP_USEC 200000
 #define NAP_USEC_MAX 100000
@@ -150,14 +154,16 @@ end_loading(struct driver *driver)
 	}
 }
 
-/* Sends all that is due and for which there is a connection and a log. */
+/* Sends what is due and for which there is a connection and a log, at most so many. */
 static void
-dispatch(struct driver *driver)
+dispatch(struct driver *driver, unsigned most)
 {
 	struct run *run = &driver->run;
 	const struct plan *plan = run->plan;
 	bool open_loop = plan->rate > 0;
-	while (driver->loading && !run->ended && plan->mode != MODE_WAIT) {
+	if (!driver->loading || plan->mode == MODE_WAIT)
+		return;
+	for (unsigned begun = 0; begun < most && !run->ended; begun++) {
 		uint64_t now = clock_monotonic_usec();
 		uint64_t intended = open_loop ? schedule_next(&driver->schedule) : now;
 		/* Also when nothing can be sent just now: the rate is that of the time planned. */
@@ -285,7 +291,7 @@ await_events(struct driver *driver, uint64_t now)
 		if (!worked || lane->state != LANE_IDLE || lane->work == &waiter_work)
 			continue;
 		driver->idle[driver->idle_count++] = lane;
-		dispatch(driver);
+		dispatch(driver, 1);
 	}
 }
 
@@ -312,7 +318,7 @@ loop(struct driver *driver)
 			open_waiters(driver);
 		mark_time(driver, now);
 		sweep(driver, now);
-		dispatch(driver);
+		dispatch(driver, BEGUN_MAX);
 		if (driver->run.ended && ended_usec == 0)
 			ended_usec = now;
 		if (is_done(driver, ended_usec, now))

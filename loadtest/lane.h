@@ -52,6 +52,7 @@ struct lane {
 
 	uint32_t user;
 	bool repeatable; /* what stands in the connection was acknowledged whole */
+	bool refused;	 /* it was refused whole */
 	struct users_batch batch;
 	struct expectation expectation;
 	struct position at; /* waiter, replay: verified up to here */

@@ -93,7 +93,7 @@ static const struct plan_option options[] = {
 	FLAG("honour-retry-after", honour_retry_after,
 	     "Repeat a refused request after its time, over the connection that it keeps; "
 	     "otherwise "
-	     "it is dropped."),
+	     "when the schedule uses that connection again."),
 	NUMBER("waiters", waiters, "0", 0, 1000000,
 	       "Connections that hold a request for news of a log beside the load."),
 	NUMBER("chaos", chaos_seed, NULL, 0, 1e15,

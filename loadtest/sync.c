@@ -41,6 +41,22 @@ start_repeat(struct lane *lane)
 	return true;
 }
 
+/* The phone still has what was refused: the same bytes, which cost nothing to make. */
+static bool
+start_refused(struct lane *lane)
+{
+	struct users *users = lane->run->users;
+	if (!lane->refused || !users_take_this(users, lane->user))
+		return false;
+	if (!users_is_newest(users, lane->user, &lane->expectation)) {
+		users_give_back(users, lane->user);
+		return false;
+	}
+	lane->failures = 0;
+	lane_repeat(lane);
+	return true;
+}
+
 bool
 sync_start(struct lane *lane, bool measured, uint64_t intended_usec)
 {
@@ -49,7 +65,7 @@ sync_start(struct lane *lane, bool measured, uint64_t intended_usec)
 	double drawn = random_share(&run->random);
 	struct position head;
 	lane->measure = (struct measure){.measured = measured, .intended_usec = intended_usec};
-	if (drawn < plan->retries && start_repeat(lane))
+	if (start_refused(lane) || (drawn < plan->retries && start_repeat(lane)))
 		return true;
 	uint32_t user = users_take(run->users);
 	if (user == USERS_NONE)
@@ -58,6 +74,7 @@ sync_start(struct lane *lane, bool measured, uint64_t intended_usec)
 	bool pull = drawn >= 0 && drawn < plan->pulls;
 	lane->user = user;
 	lane->repeatable = false;
+	lane->refused = false;
 	lane->batch.count = pull ? 0 : spread_draw(&plan->actions, &run->random);
 	lane->batch.stale = !pull && drawn >= 0 && drawn < plan->pulls + plan->stale;
 	if (users_head(run->users, user, &head))
@@ -90,7 +107,7 @@ finish_wrong(struct lane *lane, const char *why)
 	else
 		run_count_wrong(run, log, why, reply_text(lane));
 	users_doubt(run->users, lane->user);
-	users_drop(run->users, lane->user);
+	lane->refused = false;
 	finish(lane);
 }
 
@@ -153,6 +170,7 @@ take_sync(struct lane *lane, char *body, size_t size)
 			  answer.duplicates);
 	users_acknowledge(run->users, lane->user, &lane->expectation);
 	lane->repeatable = lane->expectation.count > 0;
+	lane->refused = false;
 	finish(lane);
 }
 
@@ -178,8 +196,7 @@ refused(struct lane *lane, char *body, size_t size)
 		lane_pause(lane, msec);
 		return;
 	}
-	if (lane->step == STEP_SYNC)
-		users_drop(run->users, lane->user);
+	lane->refused = lane->step == STEP_SYNC && lane->expectation.copies == COPIES_NONE;
 	finish(lane);
 }
 

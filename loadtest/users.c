@@ -34,6 +34,7 @@ struct user {
 	uint64_t seq;
 	uint64_t newest; /* stamp */
 	uint32_t record;
+	uint32_t draft; /* batches written */
 	uint8_t older_count;
 	uint8_t older_next;
 	bool busy;
@@ -269,6 +270,16 @@ put_action(char *to, const struct users *users, uint64_t ts, size_t payload_size
 	return PUT(to, action_end);
 }
 
+/* What was recorded of a batch that was refused never was. */
+static void
+record_anew(struct users *users, const struct user *user)
+{
+	if (user->record == NO_RECORD)
+		return;
+	struct users_record *record = &users->records[user->record];
+	record->size = record->count;
+}
+
 static void
 record_digest(struct users *users, const struct user *user, const struct hash *digest)
 {
@@ -342,10 +353,12 @@ users_write(struct users *users, uint32_t index, const struct users_batch *batch
 	*expected = (struct expectation){.base = base_of(users, index, batch->stale),
 					 .before = before,
 					 .head = before,
-					 .count = batch->count};
+					 .count = batch->count,
+					 .draft = ++user->draft};
 	bool behind = expected->base.seq != before.seq;
 	expected->claimed = expected->base.link;
 	expected->head.seq += batch->count;
+	record_anew(users, user);
 	char *to = put_head(body, action.device, expected);
 	for (uint64_t i = 0; i < batch->count; i++) {
 		size_t payload_size = (size_t)spread_draw(&users->plan->payload, &users->random);
@@ -389,14 +402,10 @@ users_acknowledge(struct users *users, uint32_t index, const struct expectation 
 	}
 }
 
-void
-users_drop(struct users *users, uint32_t index)
+bool
+users_is_newest(const struct users *users, uint32_t index, const struct expectation *expected)
 {
-	const struct user *user = &users->all[index];
-	if (user->record != NO_RECORD) {
-		struct users_record *record = &users->records[user->record];
-		record->size = record->count;
-	}
+	return users->all[index].draft == expected->draft;
 }
 
 void

@@ -1,11 +1,11 @@
 /*
  * users: the logs of a run and the devices that write to them, as the phones would know them.
  *
- *     users_take ─▶ users_write ─▶ (sent) ─▶ users_acknowledge ─┬▶ users_give_back
- *                                        └─▶ users_drop ────────┘
+ *     users_take ─▶ users_write ─▶ (sent) ─┬▶ users_acknowledge ─▶ users_give_back
+ *                                          └─────── (refused) ────────┘
  *
  * The tool keeps the chain of every log itself and moves it only when an answer said the same. A
- * dropped batch never was: the next one has the same base and the same stamps.
+ * refused batch never was: it may be sent again, or another one is written from the same base.
  *
  * Stamps grow along a log, whichever device writes: the next is the newest plus one, or the wall
  * clock. So a run can go on with logs whose last stamp it was told.
@@ -39,7 +39,7 @@ struct users_record {
 	bool lost; /* memory was out: the digests are not all of them */
 	struct hash *digests;
 	size_t count; /* acknowledged */
-	size_t size;  /* with those under way */
+	size_t size;  /* with those of the newest batch */
 	size_t capacity;
 };
 
@@ -98,8 +98,8 @@ size_t users_write(struct users *, uint32_t index, const struct users_batch *, c
 /* The answer was the expected one: the log is where the expectation says. */
 void users_acknowledge(struct users *, uint32_t index, const struct expectation *);
 
-/* The batch was refused as a whole, and no copy of it is under way. */
-void users_drop(struct users *, uint32_t index);
+/* Whether no other batch was written for the log since: a refused one may be sent as it is. */
+bool users_is_newest(const struct users *, uint32_t index, const struct expectation *);
 
 /* What the log must be at the end, for its audit. *head_known is false when an answer is missing.
  */

@@ -64,8 +64,6 @@ static const struct option config_options[] = {
 	    "Files with a writer thread each; fixed when the data directory is made."),
 	ROW(store, queue, OPTION_NUMBER, "1024", 1, 1000000, "requests", false,
 	    "Requests that wait for a shard's writer; beyond it 429."),
-	ROW(store, queue_msec, OPTION_NUMBER, "200", 0, 60000, "ms", false,
-	    "While requests wait longer for it, new ones get 429, their bodies unread; 0: never."),
 	ROW(store, tail_bytes, OPTION_BYTES, "16MiB", 64 * KIB, 64 * GIB, "bytes", false,
 	    "Memory a shard has for actions stored in the journal and not yet sorted in."),
 	ROW(store, group, OPTION_NUMBER, "256", 1, 4096, "requests", false,
@@ -91,6 +89,8 @@ static const struct option config_options[] = {
 	    "How long ?wait= may hold a request that has no answer yet."),
 	ROW(limits, waiters, OPTION_NUMBER, "10000", 0, 1000000, "requests", true,
 	    "Requests held by ?wait= at once; beyond it 429."),
+	ROW(limits, sync_msec, OPTION_NUMBER, "50", 0, 60000, "ms", true,
+	    "While syncs take longer, fewer are let in at once; others get 429, unread; 0: all."),
 
 	ROW(clock, max_skew_ms, OPTION_NUMBER, "0", 0, UINT64_C(31536000000), "ms", true,
 	    "Refuse actions stamped further ahead of the server than this; 0 refuses none."),

@@ -41,7 +41,6 @@ struct config {
 		char dir[CONFIG_TEXT_SIZE];
 		uint64_t shards;
 		uint64_t queue;
-		uint64_t queue_msec;
 		uint64_t tail_bytes;
 		uint64_t group;
 		uint64_t linger_usec;
@@ -56,6 +55,7 @@ struct config {
 		uint64_t page_bytes;
 		uint64_t wait_sec; /* longest ?wait= */
 		uint64_t waiters;  /* most requests held by ?wait= at once; beyond it 429 */
+		uint64_t sync_msec;
 	} limits;
 	struct {
 		uint64_t max_skew_ms;

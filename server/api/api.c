@@ -41,6 +41,7 @@ api_new(const struct api_limits *limits)
 		return NULL;
 	}
 	atomic_init(&api->newest, snapshot);
+	admission_init(&api->admission, 1000 * limits->sync_msec);
 	return api;
 }
 
@@ -58,6 +59,7 @@ api_set_limits(struct api *api, const struct api_limits *limits)
 		return false;
 	atomic_store(&api->newest, snapshot);
 	waiters_set_max(api->waiters, limits->waiters);
+	admission_set_target(&api->admission, 1000 * limits->sync_msec);
 	return true;
 }
 
@@ -166,6 +168,9 @@ static void
 end(void *cookie, struct request *request)
 {
 	(void)cookie;
+	struct call *call = request_state(request);
+	if (call)
+		call_leave(call);
 	log_debug("api", "request over", LOG_TEXT("method", request_method(request)),
 		  LOG_TEXT("path", request_path(request)),
 		  LOG_TEXT("request", request_id(request)));

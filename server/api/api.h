@@ -30,6 +30,7 @@ struct api_limits {
 	size_t page_bytes;
 	unsigned wait_sec;
 	size_t waiters;
+	uint64_t sync_msec;
 	struct clock_policy clock; /* for /v1/info */
 	const char *auth_mode;
 };

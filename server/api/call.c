@@ -16,6 +16,14 @@ call_of(const struct request *request)
 }
 
 void
+call_leave(struct call *call)
+{
+	if (call->under_way)
+		admission_leave(&call->api->admission);
+	call->under_way = false;
+}
+
+void
 call_answer(struct call *call, struct buffer *body)
 {
 	request_add_header(call->request, "Cache-Control", TEXT("no-store"));

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/admission.h"
 #include "api/api.h"
 #include "api/route.h"
 #include "api/waiters.h"
@@ -31,6 +32,7 @@ struct api {
 	_Atomic(struct snapshot *) newest;
 	struct store *store;
 	struct waiters *waiters;
+	struct admission admission;
 };
 
 /* How a request goes on after it was parked. cookie is the api. */
@@ -44,7 +46,8 @@ struct call {
 	enum status status; /* OK, or MALFORMED: told when the body is there, after what may be
 			       wrong with that */
 	struct route_fault fault;
-	void *work; /* the endpoint's own */
+	void *work;	/* the endpoint's own */
+	bool under_way; /* a sync that has taken its place */
 
 	/* Waiting. */
 	struct waiter waiter;
@@ -63,6 +66,9 @@ void serve_head(struct call *);
 void serve_info(struct call *);
 
 struct call *call_of(const struct request *);
+
+/* Gives a sync's place back, if it has one: when it is answered, or when its client is gone before. */
+void call_leave(struct call *);
 
 /* Answers 200 with Cache-Control: no-store. The body's memory is taken over. */
 void call_answer(struct call *, struct buffer *body);

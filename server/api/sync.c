@@ -25,6 +25,7 @@
 struct sync {
 	struct batch batch;
 	struct job job;
+	uint64_t began_usec; /* its body was complete */
 	uint64_t *own; /* seqs after the base of this batch's duplicates: ascending, each once */
 	size_t own_count;
 };
@@ -67,11 +68,20 @@ refuse_chain(struct call *call, const struct batch *batch, const struct hash *ac
 	buffer_release(&members);
 }
 
+/* What to ask of the log's clients before they send more. */
+static uint64_t
+backoff_msec(const struct call *call)
+{
+	const uint64_t store = store_backoff_msec(call->api->store, &call->route.genesis);
+	const uint64_t admission = admission_backoff_msec(&call->api->admission);
+	return store > admission ? store : admission;
+}
+
 static void
 refuse_busy(struct call *call)
 {
 	chain_genesis(route_log(&call->route), &call->route.genesis);
-	uint64_t backoff = store_backoff_msec(call->api->store, &call->route.genesis);
+	const uint64_t backoff = backoff_msec(call);
 	const struct problem problem = {
 		.status = STATUS_BACKPRESSURE,
 		.detail =
@@ -312,19 +322,14 @@ answer_success(struct call *call, struct sync *sync)
 		write_missed(call, sync, upto, &out);
 	}
 	buffer_append_text(&out, TEXT(",\"backoffMs\":"));
-	buffer_append_u64(&out, store_backoff_msec(call->api->store, &call->route.genesis));
+	buffer_append_u64(&out, backoff_msec(call));
 	buffer_append_text(&out, TEXT("}"));
 	call_answer(call, &out);
 }
 
 static void
-answer(void *cookie, struct request *request)
+answer_status(struct call *call, struct sync *sync, enum status status)
 {
-	(void)cookie;
-	struct call *call = call_of(request);
-	struct sync *sync = call->work;
-	const struct verdict *verdict = &sync->job.verdict;
-	enum status status = sync->job.status != STATUS_OK ? sync->job.status : verdict->status;
 	switch (status) {
 	case STATUS_OK:
 		answer_success(call, sync);
@@ -349,7 +354,7 @@ answer(void *cookie, struct request *request)
 			call, status,
 			TEXT("What is stored of this log does not verify after head. Nothing is "
 			     "added to it until the operator has repaired it."),
-			&verdict->head.position, NULL);
+			&sync->job.verdict.head.position, NULL);
 		break;
 	case STATUS_STORAGE_UNAVAILABLE:
 		call_refuse(call, status,
@@ -361,6 +366,20 @@ answer(void *cookie, struct request *request)
 		call_refuse(call, status, TEXT(""));
 		break;
 	}
+}
+
+static void
+answer(void *cookie, struct request *request)
+{
+	(void)cookie;
+	struct call *call = call_of(request);
+	struct sync *sync = call->work;
+	enum status status = sync->job.status;
+	answer_status(call, sync, status != STATUS_OK ? status : sync->job.verdict.status);
+	/* One that the queue had no room for was fast and says nothing. */
+	if (status != STATUS_BACKPRESSURE)
+		admission_record(&call->api->admission, sync->began_usec, clock_monotonic_usec());
+	call_leave(call);
 }
 
 /* On a shard's writer. */
@@ -381,6 +400,8 @@ submit(struct call *call, struct sync *sync)
 	sync->job.batch = &sync->batch;
 	sync->job.done = done;
 	sync->job.cookie = request;
+	admission_enter(&call->api->admission);
+	call->under_way = true;
 	/* Parked before the store hears of it; when the store took it, done may have been called
 	 * and the request be over by now. */
 	request_park(request);
@@ -390,11 +411,11 @@ submit(struct call *call, struct sync *sync)
 	request_resume(request, answer);
 }
 
-/* Where writes wait too long already the body is not even read. */
+/* Where as many are under way as can be done in time, the body is not even read. */
 void
 begin_sync(struct call *call)
 {
-	if (store_is_busy(call->api->store, route_log(&call->route))) {
+	if (admission_is_full(&call->api->admission)) {
 		refuse_busy(call);
 		return;
 	}
@@ -405,6 +426,11 @@ begin_sync(struct call *call)
 void
 serve_sync(struct call *call)
 {
+	/* Others may have come while the body did. */
+	if (admission_is_full(&call->api->admission)) {
+		refuse_busy(call);
+		return;
+	}
 	struct arena *arena = request_arena(call->request);
 	const struct wire_limits limits = {.payload_bytes = call->limits->payload_bytes,
 					   .batch_actions = call->limits->batch_actions};
@@ -419,6 +445,7 @@ serve_sync(struct call *call)
 	}
 	call->work = sync;
 	sync->job = (struct job){0};
+	sync->began_usec = clock_monotonic_usec();
 	sync->own_count = 0;
 	if (wire_read_sync(body, size, route_log(&call->route), &limits, arena, &sync->batch,
 			   &fault) != STATUS_OK) {

@@ -1,7 +1,6 @@
 #include "store/shard.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -15,9 +14,6 @@
 #define GROUP_ARENA_BYTES (UINT64_C(1) << 30)
 #define REOPEN_MSEC 1000
 
-/* How long a busy shard waits for a job before it is none any more. */
-#define BUSY_MSEC 1
-
 /* About what is kept of a job and of each of its actions besides their texts. */
 #define JOB_SIZE 384
 #define ACTION_SIZE 64
@@ -27,7 +23,6 @@ struct shard {
 	struct queue *queue;
 	struct job **jobs; /* the group under way */
 	pthread_t writer;
-	atomic_bool busy; /* jobs wait too long; the writer says so */
 
 	/* The engine is replaced under the write lock, by the writer; readers hold the read lock.
 	 */
@@ -178,22 +173,6 @@ run_jobs(struct shard *shard, size_t count)
 		run_group(shard, shard->jobs + first, count - first);
 }
 
-/* Sees by the oldest job of a group whether jobs wait too long. One that was not much waited for
- * ends it only well below the limit, or the shard would be busy every other moment. */
-static void
-judge_wait(struct shard *shard, size_t count)
-{
-	const uint64_t limit_usec = 1000 * shard->options.queue_msec;
-	if (limit_usec == 0)
-		return;
-	const uint64_t waited =
-		count == 0 ? 0 : clock_monotonic_usec() - shard->jobs[0]->queued_usec;
-	if (waited > limit_usec)
-		atomic_store(&shard->busy, true);
-	else if (waited <= limit_usec / 2)
-		atomic_store(&shard->busy, false);
-}
-
 /*
  * Takes the next group. A commit costs as much as handling many requests, so where several clients
  * are at work a group waits a moment for as many jobs as came lately. How many that is, is found by
@@ -228,7 +207,6 @@ writer_main(void *cookie)
 		/* Asked before the jobs are taken: a last one may come just before it closes. */
 		const bool closed = queue_is_closed(shard->queue);
 		const size_t count = take_group(shard, wait_msec);
-		judge_wait(shard, count);
 		if (count == 0 && closed)
 			break;
 		if (shard->engine == NULL)
@@ -240,9 +218,6 @@ writer_main(void *cookie)
 			shard_fall(shard);
 			wait_msec = 0;
 		}
-		/* Refused at the door, nobody comes to show that nobody waits any more. */
-		if (atomic_load(&shard->busy) && wait_msec > BUSY_MSEC)
-			wait_msec = BUSY_MSEC;
 	}
 	shard->at_rest = shard->engine != NULL &&
 			 shard->engine->ops->settle_down(shard->engine) == STATUS_OK;
@@ -344,7 +319,6 @@ shard_set_clock(struct shard *shard, const struct clock_policy *clock)
 enum status
 shard_submit(struct shard *shard, struct job *job)
 {
-	job->queued_usec = clock_monotonic_usec();
 	return queue_push(shard->queue, job) ? STATUS_OK : STATUS_BACKPRESSURE;
 }
 
@@ -352,10 +326,4 @@ unsigned
 shard_load_percent(struct shard *shard)
 {
 	return (unsigned)(100 * queue_count(shard->queue) / shard->options.queue_jobs);
-}
-
-bool
-shard_is_busy(const struct shard *shard)
-{
-	return atomic_load_explicit(&shard->busy, memory_order_relaxed);
 }

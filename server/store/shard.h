@@ -33,7 +33,6 @@ struct shard;
 struct shard_options {
 	unsigned number;
 	size_t queue_jobs;
-	uint64_t queue_msec; /* see store_is_busy(); 0: never busy */
 	size_t group_jobs;
 	size_t group_bytes;   /* most memory for the actions of a group of several jobs */
 	uint64_t linger_usec; /* how long a group may wait for others to join it */
@@ -66,9 +65,6 @@ MUST_CHECK enum status shard_submit(struct shard *, struct job *);
 
 /* How full the queue is, 0 to 100. */
 unsigned shard_load_percent(struct shard *);
-
-/* See store_is_busy(). */
-bool shard_is_busy(const struct shard *);
 
 /* Brackets the use of the engine by a reader: the engine stays open in between. NULL (and no
  * shard_leave) while the shard is down. */

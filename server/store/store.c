@@ -52,7 +52,6 @@ open_shards(struct store *store, const char **problem)
 	for (unsigned number = 0; number < store->directory.shards; number++) {
 		const struct shard_options shard = {.number = number,
 						    .queue_jobs = options->queue_jobs,
-						    .queue_msec = options->queue_msec,
 						    .group_jobs = options->group_jobs,
 						    .group_bytes = options->tail_bytes / 4,
 						    .linger_usec = options->linger_usec,
@@ -137,22 +136,7 @@ store_backoff_msec(struct store *store, const struct hash *genesis)
 {
 	struct shard *shard = shard_of(store, genesis);
 	const unsigned load = shard_load_percent(shard);
-	const uint64_t backoff = load < 50 ? 0 : 20 * (uint64_t)(load - 50);
-	const uint64_t least = shard_is_busy(shard) ? store->options.queue_msec : 0;
-	return backoff > least ? backoff : least;
-}
-
-bool
-store_is_busy(const struct store *store, struct text log)
-{
-	bool some = false;
-	for (unsigned number = 0; number < store->directory.shards && !some; number++)
-		some = shard_is_busy(store->shards[number]);
-	if (!some)
-		return false;
-	struct hash genesis;
-	chain_genesis(log, &genesis);
-	return shard_is_busy(shard_of(store, &genesis));
+	return load < 50 ? 0 : 20 * (uint64_t)(load - 50);
 }
 
 enum status

@@ -33,7 +33,6 @@ struct store_options {
 	const char *dir;
 	unsigned shards;      /* power of two, 1..256 */
 	size_t queue_jobs;    /* per shard */
-	uint64_t queue_msec;  /* a shard whose jobs wait longer is busy; 0: never */
 	size_t tail_bytes;    /* per shard */
 	size_t group_jobs;    /* most jobs in a commit */
 	uint64_t linger_usec; /* how long a group may wait for others to join it */
@@ -55,8 +54,6 @@ struct job {
 	struct outcome *outcomes; /* room for batch->action_count */
 	void (*done)(struct job *);
 	void *cookie;
-
-	uint64_t queued_usec; /* the store's: when it was taken, monotonic */
 
 	/* out */
 	bool more; /* in done(): another job's done() follows at once */
@@ -90,13 +87,8 @@ void store_set_clock(struct store *, const struct clock_policy *);
  */
 MUST_CHECK enum status store_submit(struct store *, struct job *);
 
-/* Whether jobs of this log's shard wait too long: who has not sent its body yet is better refused at
- * once than let in to wait as well. Until what waits is down to half of that time again. Costs
- * nothing while no shard is busy. */
-bool store_is_busy(const struct store *, struct text log);
-
 /* What to ask of the log's clients: 0 while its shard's queue is less than half full, then rising
- * to a second; at least the time that is too long to wait while it is busy. */
+ * to a second. */
 uint64_t store_backoff_msec(struct store *, const struct hash *genesis);
 
 /* Readers: see engine.h. Also STATUS_STORAGE_UNAVAILABLE while a shard is down. */

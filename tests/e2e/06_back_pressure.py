@@ -7,6 +7,11 @@ from support.daemon import Daemon, until, whole_log
 from support.story import is_true, same, say
 
 
+# None of many syncs is done in a millisecond when each is a commit.
+SHRINKING = {"limits.sync_msec": 1, "store.shards": 1, "store.group": 1}
+PLACES_MIN = 64  # the limit does not shrink below that
+
+
 def check_429(answer):
     problem = answer.json()
     same((problem["code"], problem["retry"]), ("BACKPRESSURE", "after"), "problem")
@@ -41,32 +46,70 @@ class Writer(threading.Thread):
             self.error = error
 
 
-def forty_writers_meet(options, what):
-    """Forty write at once, again and again until one is refused; each repeats what was refused, and nothing is lost or doubled."""
-    with Daemon(options=options) as daemon:
-        total, rounds = 0, 0
-        while total == 0 and rounds < 20:
-            writers = [Writer(daemon, 100 * rounds + n, 15) for n in range(40)]
-            for writer in writers:
-                writer.join(300)
-                is_true(not writer.is_alive() and writer.error is None, "writer: %r", writer.error)
-            total += sum(writer.refused for writer in writers)
-            rounds += 1
-        is_true(total > 0, "nothing was refused")
-        with daemon.client() as client:
-            for writer in writers:
-                same(whole_log(client, writer.log)[1][-1], writer.link, "the log of a writer")
-        say("%d of %d requests met %s", total, total + rounds * 40 * 15, what)
+def many_write_until_one_is_refused(daemon, count):
+    """So many at once, again and again; each repeats what was refused, and nothing is lost or doubled. The refused and the rest."""
+    total, rounds = 0, 0
+    while total == 0 and rounds < 20:
+        writers = [Writer(daemon, count * rounds + n, 15) for n in range(count)]
+        for writer in writers:
+            writer.join(300)
+            is_true(not writer.is_alive() and writer.error is None, "writer: %r", writer.error)
+        total += sum(writer.refused for writer in writers)
+        rounds += 1
+    is_true(total > 0, "nothing was refused")
+    with daemon.client() as client:
+        for writer in writers:
+            same(whole_log(client, writer.log)[1][-1], writer.link, "the log of a writer")
+    return total, rounds * count * 15
 
 
 @story.story
 def a_full_queue_is_429_while_accepted_work_ends_well():
-    forty_writers_meet({"store.queue": 1, "store.shards": 1, "store.group": 1}, "a full queue")
+    with Daemon(options={"store.queue": 1, "store.shards": 1, "store.group": 1}) as daemon:
+        say("%d requests met a full queue, %d others did not", *many_write_until_one_is_refused(daemon, 40))
 
 
 @story.story
-def a_queue_that_waits_too_long_is_429_while_accepted_work_ends_well():
-    forty_writers_meet({"store.queue_msec": 1, "store.shards": 1, "store.group": 1}, "a busy shard")
+def syncs_that_take_too_long_are_429_while_accepted_work_ends_well():
+    with Daemon(options=SHRINKING) as daemon:
+        say("%d requests met a limit that had shrunk, %d others did not", *many_write_until_one_is_refused(daemon, 100))
+
+
+def send_half(daemon, path):
+    """A connection that was told to go on with its body, and sends a part of it."""
+    connection = daemon.connection()
+    connection.send(raw.head("POST", path, b"", {"Content-Length": 1000, "Expect": "100-continue"}))
+    while b"\r\n\r\n" not in connection.buffer:
+        connection.buffer += connection.socket.recv(1000)
+    is_true(connection.buffer.startswith(b"HTTP/1.1 100 "), "answer: %r", connection.buffer)
+    connection.send(b'{"device":"d"')
+    return connection
+
+
+@story.story
+def who_sends_half_a_body_or_leaves_keeps_no_place():
+    with Daemon(options=SHRINKING) as daemon, daemon.client() as client:
+        many_write_until_one_is_refused(daemon, 100)
+        actions = [{"device": "d", "ts": 1, "type": "t", "payload": ""}]
+
+        def is_let_in(log):
+            return client.post("/v1/logs/%s/sync" % log, chain.sync_body(actions, 0, chain.genesis(log))).status == 200
+
+        held = [send_half(daemon, "/v1/logs/half/sync") for _ in range(2 * PLACES_MIN)]
+        is_true(is_let_in("beside"), "refused because of bodies that do not come")
+        for connection in held:
+            connection.close()
+        body = json.dumps(chain.sync_body(actions, 0, chain.genesis("gone"))).encode()
+        for _ in range(4 * PLACES_MIN):
+            connection = daemon.connection()
+            connection.send(raw.head("POST", "/v1/logs/gone/sync", body) + body)
+            connection.close()
+        until(lambda: is_let_in("after"), "the places of those who left")
+        broken = chain.sync_body(actions, 0, chain.genesis("broken"))
+        broken["stateHash"] = broken["prevHash"]
+        for _ in range(2 * PLACES_MIN):
+            same(client.post("/v1/logs/broken/sync", broken).status, 422, "a chain that does not hold")
+        is_true(is_let_in("after-broken-ones"), "refused because of broken ones")
 
 
 @story.story

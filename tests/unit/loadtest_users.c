@@ -188,7 +188,7 @@ START_TEST(an_empty_log_begins_with_its_genesis)
 }
 END_TEST
 
-START_TEST(a_dropped_batch_never_was)
+START_TEST(a_refused_batch_never_was)
 {
 	static struct fixture fixture;
 	const char *const flags[] = {"--users=1", "--connections=1", NULL};
@@ -200,13 +200,32 @@ START_TEST(a_dropped_batch_never_was)
 	users_acknowledge(&fixture.users, index, &fixture.expected);
 	uint64_t newest = fixture.expected.newest;
 	write_batch(&fixture, index, 7, false);
-	users_drop(&fixture.users, index);
-	ck_assert_uint_eq(record_of(&fixture, index)->size, 5);
 	ck_assert(users_head(&fixture.users, index, &head));
 	ck_assert_uint_eq(head.seq, 5);
 	write_batch(&fixture, index, 1, false);
 	ck_assert_uint_eq(fixture.expected.base.seq, 5);
 	ck_assert_uint_gt(fixture.actions[0].action.ts, newest);
+	users_acknowledge(&fixture.users, index, &fixture.expected);
+	ck_assert_uint_eq(record_of(&fixture, index)->count, 6);
+	tear_down(&fixture);
+}
+END_TEST
+
+START_TEST(a_refused_batch_may_be_sent_again_until_another_one_is_written)
+{
+	static struct fixture fixture;
+	const char *const flags[] = {"--users=2", "--connections=2", NULL};
+	struct position head;
+	set_up(&fixture, flags);
+	ck_assert(users_head(&fixture.users, 0, &head) && users_head(&fixture.users, 1, &head));
+	ck_assert(users_take_this(&fixture.users, 0) && users_take_this(&fixture.users, 1));
+	write_batch(&fixture, 0, 3, false);
+	const struct expectation refused = fixture.expected;
+	write_batch(&fixture, 1, 3, false);
+	ck_assert(users_is_newest(&fixture.users, 0, &refused));
+	write_batch(&fixture, 0, 3, false);
+	ck_assert(!users_is_newest(&fixture.users, 0, &refused));
+	ck_assert(users_is_newest(&fixture.users, 0, &fixture.expected));
 	tear_down(&fixture);
 }
 END_TEST
@@ -323,7 +342,8 @@ main(void)
 	tcase_add_loop_test(tests, what_is_written_verifies_whatever_its_size, 0, 4);
 	tcase_add_test(tests, a_payload_has_the_size_that_was_asked_for);
 	tcase_add_test(tests, an_empty_log_begins_with_its_genesis);
-	tcase_add_test(tests, a_dropped_batch_never_was);
+	tcase_add_test(tests, a_refused_batch_never_was);
+	tcase_add_test(tests, a_refused_batch_may_be_sent_again_until_another_one_is_written);
 	tcase_add_test(tests, stamps_grow_along_a_log_that_was_known_before);
 	tcase_add_test(tests, a_stale_base_is_an_older_head);
 	tcase_add_loop_test(tests, a_log_has_one_request_under_way_and_all_get_their_turn, 0, 2);

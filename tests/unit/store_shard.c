@@ -16,8 +16,7 @@
 #include "support/scripted_engine.h"
 
 #define GROUP_BYTES ((size_t)1 << 20)
-#define MANY 7000		/* actions of a large batch */
-static uint64_t queue_msec = 0; /* of shards opened from now on */
+#define MANY 7000 /* actions of a large batch */
 
 /* One action by one device, extending what the test knows of the log. */
 struct sent {
@@ -94,7 +93,6 @@ open_shard(bool alone, size_t queue_jobs)
 	pthread_cond_init(&script.changed, NULL);
 	script.alone = alone;
 	const struct shard_options options = {.queue_jobs = queue_jobs,
-					      .queue_msec = queue_msec,
 					      .group_jobs = 16,
 					      .group_bytes = GROUP_BYTES,
 					      .cache_logs = 4,
@@ -140,31 +138,6 @@ START_TEST(a_full_queue_answers_at_once_while_accepted_work_goes_on)
 	ck_assert_int_eq(second.job.status, STATUS_OK);
 	close_shard();
 	ck_assert_uint_eq(third.done_count, 0);
-}
-END_TEST
-
-START_TEST(a_shard_is_busy_while_jobs_wait_too_long)
-{
-	struct sent first, second;
-	const struct timespec longer = {.tv_nsec = 30 * 1000 * 1000};
-	queue_msec = 20;
-	tend_wait_msec = 600000;
-	open_shard(true, 8);
-	queue_msec = 0;
-	sent_init(&second, &script, "b", 1);
-	hold_writer(&first);
-	ck_assert_int_eq(shard_submit(shard, &second.job), STATUS_OK);
-	ck_assert(!shard_is_busy(shard));
-	nanosleep(&longer, NULL);
-	script_set_hold(&script, false);
-	sent_wait(&second);
-	ck_assert(shard_is_busy(shard));
-	/* A moment without any job ends it, though the engine would rest for long. */
-	for (unsigned i = 0; i < 1000 && shard_is_busy(shard); i++)
-		nanosleep(&longer, NULL);
-	ck_assert(!shard_is_busy(shard));
-	close_shard();
-	tend_wait_msec = 1000;
 }
 END_TEST
 
@@ -335,7 +308,6 @@ main(void)
 	TCase *cases = tcase_create("shard");
 	tcase_set_timeout(cases, 60);
 	tcase_add_test(cases, a_full_queue_answers_at_once_while_accepted_work_goes_on);
-	tcase_add_test(cases, a_shard_is_busy_while_jobs_wait_too_long);
 	tcase_add_test(cases, a_failed_write_acknowledges_nothing_and_the_shard_starts_again);
 	tcase_add_test(cases, jobs_of_one_group_see_what_earlier_ones_did);
 	tcase_add_test(cases, many_small_actions_make_a_group_large);
