@@ -67,7 +67,8 @@ def another_shard_count_is_refused_with_both_numbers():
 
 @story.story
 def a_newer_schema_a_missing_and_a_foreign_file_are_refused():
-    with Daemon() as daemon, daemon.client() as client:
+    two = {"store.shards": 2}
+    with Daemon(options=two) as daemon, daemon.client() as client:
         for n in range(16):
             one_action(client, "log-%d" % n)
     files = databases(daemon.dir)
@@ -83,15 +84,15 @@ def a_newer_schema_a_missing_and_a_foreign_file_are_refused():
         with sqlite3.connect(path) as database:
             database.execute("PRAGMA user_version = 99")
         database.close()
-    refusal([os.path.basename(files[1]), "99"], dir=copy_with(newer))
-    refusal([os.path.basename(files[1])], dir=copy_with(os.remove))
-    refusal([os.path.basename(files[1])], dir=copy_with(lambda path: shutil.copy(files[0], path)))
+    refusal([os.path.basename(files[1]), "99"], dir=copy_with(newer), options=two)
+    refusal([os.path.basename(files[1])], dir=copy_with(os.remove), options=two)
+    refusal([os.path.basename(files[1])], dir=copy_with(lambda path: shutil.copy(files[0], path)), options=two)
 
     def rubbish(path):
         with open(path, "wb") as file:
             file.write(b"this is no database at all " * 500)
-    refusal([os.path.basename(files[1])], dir=copy_with(rubbish))
-    with Daemon(dir=copy_with(lambda path: None)) as daemon, daemon.client() as client:
+    refusal([os.path.basename(files[1])], dir=copy_with(rubbish), options=two)
+    with Daemon(dir=copy_with(lambda path: None), options=two) as daemon, daemon.client() as client:
         for n in range(16):
             same(len(whole_log(client, "log-%d" % n)[0]), 1, "log-%d" % n)
 

@@ -55,7 +55,7 @@ class World:
     """One daemon behind a bad network, and its users."""
 
     def __init__(self, seed, actions, **options):
-        self.daemon = Daemon(options={"limits.page_actions": 40, **options})
+        self.daemon = Daemon(options={"limits.page_actions": 40, "store.shards": 2, **options})
         self.proxy = Proxy(self.daemon.port, seed, bytes_between_cuts=80_000, answers_lost=0.03).__enter__()
         self.total = actions * PHONES
         self.users = [User(n, ("127.0.0.1", self.proxy.port), actions, seed) for n in range(PHONES)]

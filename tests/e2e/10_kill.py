@@ -110,7 +110,7 @@ def again(writer, address, seed):
 
 @story.story
 def nothing_acknowledged_is_lost_by_kill_9():
-    daemon, acknowledged, unanswered = torture(KILLS)
+    daemon, acknowledged, unanswered = torture(KILLS, **{"store.shards": 4})
     say("%d kills, %d acknowledged actions; %d batches were stored but not answered, and taken up again", KILLS,
         acknowledged, unanswered)
     tool("verify", daemon.dir)

@@ -112,7 +112,7 @@ START_TEST(without_sources_the_defaults_hold)
 	ck_assert_uint_eq(config.server.socket_mode, 0660);
 	ck_assert_uint_eq(config.server.body_memory, 64 * 1024 * 1024);
 	ck_assert_str_eq(config.store.dir, "./data");
-	ck_assert_uint_eq(config.store.shards, 2);
+	ck_assert_uint_eq(config.store.shards, 1);
 	ck_assert_uint_eq(config.limits.payload_bytes, 16384);
 	ck_assert_uint_eq(config.limits.body_bytes, 1048576);
 	ck_assert(!config.clock.monotonic);
@@ -382,10 +382,10 @@ START_TEST(a_reload_that_fails_changes_nothing)
 	expect_error_at(3, "limits.waiters = many");
 	ck_assert_mem_eq(&config, &before, sizeof(config));
 	/* Sound for a start, but the running tail is too small for such a body. */
-	ck_assert_int_eq(reload("[limits]\nbody_bytes = 32MiB\n[store]\ntail_bytes = 64MiB\n", text,
-				sizeof(text)),
+	ck_assert_int_eq(reload("[limits]\nbody_bytes = 64MiB\n[store]\ntail_bytes = 256MiB\n",
+				text, sizeof(text)),
 			 STATUS_MALFORMED);
-	ck_assert_ptr_nonnull(strstr(errors, "store.tail_bytes = 16777216 is too small"));
+	ck_assert_ptr_nonnull(strstr(errors, "store.tail_bytes = 33554432 is too small"));
 	ck_assert_mem_eq(&config, &before, sizeof(config));
 	ck_assert_str_eq(text, "");
 }

@@ -2,8 +2,11 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "base/check.h"
+
+#define NICENESS 10
 
 static void
 lock(struct applier *applier)
@@ -75,10 +78,19 @@ rest_locked(struct applier *applier)
 	applier->rest = complete ? REST_REACHED : REST_IN_VAIN;
 }
 
+/* Nobody waits for it but a full tail, and then nobody else has much to do: whoever answers requests
+ * goes first. Linux has a priority for each thread. */
+static void
+yield_to_requests(void)
+{
+	(void)setpriority(PRIO_PROCESS, 0, NICENESS);
+}
+
 static void *
 applier_main(void *cookie)
 {
 	struct applier *applier = cookie;
+	yield_to_requests();
 	lock(applier);
 	while (!applier->stopping && applier->status == STATUS_OK) {
 		if (applier->has_work)
