@@ -140,7 +140,7 @@ static bool
 raise_descriptor_limit(const struct listener_options *listener, const struct config *config)
 {
 	const rlim_t needed = listener_descriptors(listener) + DESCRIPTORS_OTHER +
-			      config->store.shards * (4 + 3 * config->server.threads);
+			      config->store.shards * (7 + 3 * config->server.threads);
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		return fail("cannot start", strerror(errno));

@@ -5,7 +5,7 @@
 
 #include "store/audit_work.h"
 #include "store/sqlite/journal.h"
-#include "store/sqlite/journal_file.h"
+#include "store/sqlite/journal_read.h"
 
 /* The link of a row in place. */
 static enum status
@@ -134,7 +134,7 @@ check_kept(struct audit *audit, enum step *step)
 	return status;
 }
 
-/* --- the two files, the older generation first --- */
+/* --- the two files --- */
 
 static enum status
 visit_entry(void *cookie, const struct journal_entry *entry)
@@ -170,11 +170,12 @@ check_files(struct audit *audit)
 	if (status != STATUS_OK)
 		return audit_end(audit, TEXT(""), 0, STEP_FAULT);
 	status = open_files(audit, files);
-	const unsigned older = files[0].generation <= files[1].generation ? 0 : 1;
+	if (status == STATUS_OK && !journal_files_are_whole(files, in_place))
+		audit_find(audit, TEXT(""), 0,
+			   "rows that were in place are not there any more: the WAL or the file is "
+			   "older than the journal");
 	if (status == STATUS_OK)
-		status = journal_file_read(&files[older], in_place, visit_entry, audit);
-	if (status == STATUS_OK)
-		status = journal_file_read(&files[1 - older], in_place, visit_entry, audit);
+		status = journal_files_read(files, in_place, visit_entry, audit);
 	if (status != STATUS_OK && audit->totals->findings == findings)
 		audit_find(audit, TEXT(""), 0, "a journal file cannot be read: see the log");
 	journal_file_close(&files[0]);

@@ -70,7 +70,10 @@ shard_fall(struct shard *shard)
 	shard->engine->ops->close(shard->engine);
 	shard->engine = NULL;
 	pthread_rwlock_unlock(&shard->engine_lock);
-	shard->reopen_at = clock_monotonic_msec();
+	/* At once, unless it has just risen: a disk whose writes fail has starts that do not. */
+	const uint64_t now = clock_monotonic_msec();
+	if (shard->reopen_at < now)
+		shard->reopen_at = now;
 }
 
 /* Starts the shard again, at most once in REOPEN_MSEC. */

@@ -78,8 +78,8 @@ rest_locked(struct applier *applier)
 	applier->rest = complete ? REST_REACHED : REST_IN_VAIN;
 }
 
-/* Nobody waits for it but a full tail, and then nobody else has much to do: whoever answers requests
- * goes first. Linux has a priority for each thread. */
+/* Nobody waits for it until the tail is full: whoever answers requests goes first. Linux has a
+ * priority for each thread. */
 static void
 yield_to_requests(void)
 {

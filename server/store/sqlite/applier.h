@@ -5,7 +5,7 @@
  *             tail_leave, tail_finish ◀─ applier_look ◀┄┄╯
  *
  * It alone uses the connection that writes the rows, from applier_start() to applier_stop(), so that
- * no request waits for a slice or a checkpoint. Its commits are not synced but for the last of a
+ * no request waits for a slice or a checkpoint while there is room in the tail. Its commits are not synced but for the last of a
  * generation: until then the journal's file has everything.
  *
  * Threads: all functions from the writer.

@@ -3,6 +3,7 @@
 #include <sodium/crypto_generichash.h>
 #include <string.h>
 
+#include "base/big_endian.h"
 #include "base/check.h"
 
 #define VERSION 1
@@ -30,14 +31,6 @@ journal_size(const struct append *append)
 }
 
 static uint8_t *
-put(uint8_t *at, uint64_t value, unsigned size)
-{
-	for (unsigned i = 0; i < size; i++)
-		at[i] = (uint8_t)(value >> (8 * (size - 1 - i)));
-	return at + size;
-}
-
-static uint8_t *
 put_bytes(uint8_t *at, const void *data, size_t size)
 {
 	if (size != 0)
@@ -48,7 +41,7 @@ put_bytes(uint8_t *at, const void *data, size_t size)
 static uint8_t *
 put_text(uint8_t *at, struct text text, unsigned length_size)
 {
-	return put_bytes(put(at, text.size, length_size), text.data, text.size);
+	return put_bytes(big_endian_put(at, text.size, length_size), text.data, text.size);
 }
 
 /* The actions between are covered by the last link, which is. */
@@ -72,16 +65,16 @@ journal_encode(const struct append *append, uint8_t *bytes, size_t size)
 
 	bytes[0] = VERSION;
 	uint8_t *at = put_text(bytes + BODY_AT, batch->log, 2);
-	at = put(at, append->expected.position.seq + 1, 8);
+	at = big_endian_put(at, append->expected.position.seq + 1, 8);
 	at = put_bytes(at, append->expected.position.link.bytes, HASH_SIZE);
-	at = put(at, append->head.received_at, 8);
+	at = big_endian_put(at, append->head.received_at, 8);
 	at = put_text(at, append->writer, 2);
-	at = put(at, batch->device_count, 1);
+	at = big_endian_put(at, batch->device_count, 1);
 	for (size_t i = 0; i < batch->device_count; i++) {
 		CHECK(batch->devices[i].size <= DEVICE_SIZE_MAX);
 		at = put_text(at, batch->devices[i], 1);
 	}
-	at = put(at, append->applied, 4);
+	at = big_endian_put(at, append->applied, 4);
 	const size_t actions_at = (size_t)(at - bytes);
 	size_t applied = 0;
 	for (size_t i = 0; i < batch->action_count; i++) {
@@ -89,8 +82,8 @@ journal_encode(const struct append *append, uint8_t *bytes, size_t size)
 			continue;
 		const struct batch_action *action = &batch->actions[i];
 		CHECK(action->device < batch->device_count);
-		at = put(at, action->device, 1);
-		at = put(at, action->action.ts, 8);
+		at = big_endian_put(at, action->device, 1);
+		at = big_endian_put(at, action->action.ts, 8);
 		at = put_text(at, action->action.type, 2);
 		at = put_text(at, action->action.payload, 4);
 		applied++;
@@ -121,19 +114,10 @@ take(struct cursor *cursor, size_t size)
 }
 
 static uint64_t
-get(const uint8_t *at, unsigned size)
-{
-	uint64_t value = 0;
-	for (unsigned i = 0; i < size; i++)
-		value = value << 8 | at[i];
-	return value;
-}
-
-static uint64_t
 take_number(struct cursor *cursor, unsigned size)
 {
 	const uint8_t *at = take(cursor, size);
-	return at == NULL ? 0 : get(at, size);
+	return at == NULL ? 0 : big_endian_get(at, size);
 }
 
 static struct text
@@ -188,11 +172,11 @@ journal_action(const uint8_t *bytes, size_t offset, struct action *action, size_
 {
 	const uint8_t *at = bytes + offset;
 	*device = at[0];
-	action->ts = get(at + 1, 8);
-	action->type.size = (size_t)get(at + 9, 2);
+	action->ts = big_endian_get(at + 1, 8);
+	action->type.size = (size_t)big_endian_get(at + 9, 2);
 	action->type.data = (const char *)at + 11;
 	at += 11 + action->type.size;
-	action->payload.size = (size_t)get(at, 4);
+	action->payload.size = (size_t)big_endian_get(at, 4);
 	action->payload.data = (const char *)at + 4;
 	return (size_t)(at + 4 + action->payload.size - bytes);
 }

@@ -8,7 +8,7 @@
  *     40  u64 generation
  *     48  u64 id of the generation's first record
  *     56  8   first half of the BLAKE2b-16 of bytes 0 to 55
- *     64      frames, each at a multiple of 8, filled up with zeros:
+ *     64      frames (journal_frame), each at a multiple of 8, filled up with zeros:
  *             0   u32  size of the record
  *             4   u32  index of the record in its group
  *             8   u64  id of the record
@@ -18,11 +18,6 @@
  * Integers are big-endian. A file is overwritten and not truncated, since writing over blocks that
  * are there costs a sync nothing but the data. What an older generation left behind has another
  * key; so has what a client puts into a payload, whatever it is.
- *
- * The ids of a generation follow each other, so what is missing is known. A group's pages reach the
- * disk in any order: frames that are missing from the newest group are what a power cut left of a
- * group that was not acknowledged, and that group ends before them. Missing from an older group,
- * they have rotted.
  *
  * Threads: one user at a time. Errors: STATUS_STORAGE_UNAVAILABLE, logged once where it happened;
  * after a failed append nothing but closing is left, for it is not known what is on the disk.
@@ -35,10 +30,11 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "store/sqlite/journal_frame.h"
 #include "store/sqlite/tail_batch.h"
 
 #define JOURNAL_ID_SIZE 16 /* of a shard */
-#define JOURNAL_KEY_SIZE 16
+#define JOURNAL_HEAD_SIZE ((size_t)64)
 
 struct journal_file {
 	char *path;
@@ -76,21 +72,7 @@ MUST_CHECK enum status journal_file_append(struct journal_file *, struct tail_ba
 /* All that it holds is in place and synced there: it gives its room back. */
 MUST_CHECK enum status journal_file_empty(struct journal_file *);
 
-/* What a frame holds. rotten: bytes are what stands where the record should. Lives until the
- * visitor returns. */
-struct journal_entry {
-	uint64_t id;
-	const uint8_t *bytes;
-	size_t size;
-	bool rotten;
-};
-
-/* What it returns but OK ends the reading. */
-typedef enum status journal_visitor(void *cookie, const struct journal_entry *);
-
-/* Visits each record of the file's generation in order; none if its generation is not newer than
- * in_place. */
-MUST_CHECK enum status journal_file_read(struct journal_file *, uint64_t in_place,
-					 journal_visitor *, void *cookie);
+/* Logs and counts what errno says; the status to return. For journal_read. */
+enum status journal_file_failed(const char *path, const char *operation);
 
 #endif

@@ -236,14 +236,17 @@ visit_entry(void *cookie, const struct journal_entry *entry)
 }
 
 static enum status
-take_file(struct recovery *recovery, struct journal_file *file)
+take_files(struct recovery *recovery)
 {
-	if (file->generation > recovery->generation)
-		recovery->generation = file->generation;
+	struct journal_file *files = recovery->files;
+	for (unsigned i = 0; i < 2; i++) {
+		if (files[i].generation > recovery->generation)
+			recovery->generation = files[i].generation;
+	}
 	enum status status = db_begin(recovery->db, true);
 	if (status == STATUS_OK)
 		status = end(recovery,
-			     journal_file_read(file, recovery->in_place, visit_entry, recovery));
+			     journal_files_read(files, recovery->in_place, visit_entry, recovery));
 	return status == STATUS_OK ? apply_all(recovery) : status;
 }
 
@@ -295,19 +298,20 @@ write_all_again(const struct recovery *recovery)
 	return status;
 }
 
-/* Everything goes from the WAL into the file, synced. */
+/* What the files held is in place, synced: they are emptied when the WAL is in the file. With a reader
+ * of the file in the way both stay as they are while the shard runs. */
 static enum status
-make_sure(struct recovery *recovery)
+empty_files(struct recovery *recovery)
 {
 	struct checkpointer checkpointer;
 	bool complete = false;
 	checkpointer_init(&checkpointer, recovery->db);
-	const enum status status = checkpoint_all(&checkpointer, &complete);
-	if (status == STATUS_OK && !complete) {
-		log_error("store", "a reader of the file is in the way of a start",
-			  LOG_STR("file", db_path(recovery->db)));
-		return STATUS_STORAGE_UNAVAILABLE;
-	}
+	enum status status = checkpoint_all(&checkpointer, &complete);
+	if (status == STATUS_OK && !complete)
+		log_warn("store", "a reader kept the WAL from being truncated",
+			 LOG_STR("file", db_path(recovery->db)));
+	for (unsigned i = 0; i < 2 && status == STATUS_OK && complete; i++)
+		status = journal_file_empty(&recovery->files[i]);
 	return status;
 }
 
@@ -339,21 +343,21 @@ recover(struct recovery *recovery)
 	enum status status = prepare(recovery);
 	if (status != STATUS_OK)
 		return status;
-	const unsigned older = files[0].generation <= files[1].generation ? 0 : 1;
+	if (!journal_files_are_whole(files, recovery->in_place)) {
+		log_error("store", "rows that were in place are not there any more",
+			  LOG_STR("file", db_path(recovery->db)),
+			  LOG_U64("in_place", recovery->in_place),
+			  LOG_U64("journal_0", files[0].generation),
+			  LOG_U64("journal_1", files[1].generation));
+		return STATUS_STORAGE_UNAVAILABLE;
+	}
 	status = take_kept(recovery);
 	if (status == STATUS_OK)
-		status = take_file(recovery, &files[older]);
-	if (status == STATUS_OK)
-		status = take_file(recovery, &files[1 - older]);
+		status = take_files(recovery);
 	/* What the files had may have put kept records in place. */
 	if (status == STATUS_OK)
 		status = take_kept(recovery);
 	if (status == STATUS_OK)
 		status = applier_record(recovery->db, recovery->generation);
-	/* Only now is the journal not needed any more. */
-	if (status == STATUS_OK)
-		status = make_sure(recovery);
-	for (unsigned i = 0; i < 2 && status == STATUS_OK; i++)
-		status = journal_file_empty(&files[i]);
-	return status;
+	return status == STATUS_OK ? empty_files(recovery) : status;
 }

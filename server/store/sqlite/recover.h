@@ -22,7 +22,7 @@
 #include "store/sqlite/apply.h"
 #include "store/sqlite/damage.h"
 #include "store/sqlite/db.h"
-#include "store/sqlite/journal_file.h"
+#include "store/sqlite/journal_read.h"
 #include "store/sqlite/rows.h"
 #include "store/sqlite/tail.h"
 

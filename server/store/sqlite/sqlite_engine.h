@@ -9,7 +9,7 @@
  *
  * The tail fills in generations, each with a journal file of its own: one fills while the other is
  * put in place. When all of a generation is in the rows, synced, its file is begun anew. So an
- * acknowledgement waits for one short append and its sync, and never for rows or a checkpoint.
+ * acknowledgement waits for one short append and its sync, and for rows only while the tail is full.
  *
  * Rooms inside: db (the door to sqlite3.h), shard_file (identity, schema, migration), journal (a
  * record's bytes), journal_file (where records are kept), tail with tail_batch and tail_stamps (what

@@ -15,18 +15,9 @@
 
 #include "store/engine.h"
 #include "store/sqlite/journal.h"
+#include "store/sqlite/journal_frame.h"
 
 struct tail_log;
-
-/* A record in a journal file begins after so many bytes of its frame, whose size is a multiple. */
-#define FRAME_SIZE ((size_t)32)
-#define FRAME_ALIGNMENT ((size_t)8)
-
-static inline size_t
-frame_aligned(size_t size)
-{
-	return (size + FRAME_ALIGNMENT - 1) / FRAME_ALIGNMENT * FRAME_ALIGNMENT;
-}
 
 struct tail_action {
 	uint32_t offset; /* in the record */
