@@ -168,6 +168,32 @@ START_TEST(a_failed_write_acknowledges_nothing_and_the_shard_starts_again)
 }
 END_TEST
 
+/* A start writes and syncs: it must not be what each request costs. */
+START_TEST(a_shard_whose_writes_go_on_failing_starts_once_a_second_at_most)
+{
+	const uint64_t began = clock_monotonic_msec();
+	open_shard(true, 8);
+	script.fail_writes = 100;
+	for (unsigned i = 0; i < 100; i++) {
+		struct sent sent;
+		sent_init(&sent, &script, "a", 1);
+		ck_assert_int_eq(shard_submit(shard, &sent.job), STATUS_OK);
+		sent_wait(&sent);
+		ck_assert_int_eq(sent.job.status, STATUS_STORAGE_UNAVAILABLE);
+	}
+	/* The first, one at once after the first fault, and then one a second. */
+	ck_assert_uint_le(script.opened, 2 + (clock_monotonic_msec() - began) / 1000);
+	script.fail_writes = 0;
+	struct sent last = {.job.status = STATUS_STORAGE_UNAVAILABLE};
+	while (last.job.status != STATUS_OK) {
+		sent_init(&last, &script, "a", 1);
+		ck_assert_int_eq(shard_submit(shard, &last.job), STATUS_OK);
+		sent_wait(&last);
+	}
+	close_shard();
+}
+END_TEST
+
 START_TEST(jobs_of_one_group_see_what_earlier_ones_did)
 {
 	struct sent blocker, sent[4];
@@ -309,6 +335,7 @@ main(void)
 	tcase_set_timeout(cases, 60);
 	tcase_add_test(cases, a_full_queue_answers_at_once_while_accepted_work_goes_on);
 	tcase_add_test(cases, a_failed_write_acknowledges_nothing_and_the_shard_starts_again);
+	tcase_add_test(cases, a_shard_whose_writes_go_on_failing_starts_once_a_second_at_most);
 	tcase_add_test(cases, jobs_of_one_group_see_what_earlier_ones_did);
 	tcase_add_test(cases, many_small_actions_make_a_group_large);
 	tcase_add_test(cases, a_group_whose_head_was_moved_by_another_writer_is_settled_again);
