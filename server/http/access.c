@@ -237,6 +237,7 @@ first_call(struct request *request, const char *method, const char *version)
 		request->phase = PHASE_BODY;
 		return MHD_YES;
 	}
+	request->worker->left_unread |= has_body(request);
 	if (has_body(request) && request->headers.expect_continue)
 		return queue(request); /* the client has not sent its body and now will not */
 	start_discard(request, 0);

@@ -21,6 +21,7 @@
 
 #define MESSAGE_SIZE 256
 #define QUIESCE_POLL_NSEC (1000L * 1000)
+#define UNREAD_PAUSE_NSEC (500L * 1000)
 
 /* libmicrohttpd complains about every client that leaves early; what an operator must see is what
  * it says about itself. */
@@ -125,6 +126,15 @@ sleep_until_needed(struct worker *worker)
 	}
 }
 
+static void
+pause_if_unread(struct worker *worker)
+{
+	const struct timespec pause = {.tv_nsec = UNREAD_PAUSE_NSEC};
+	if (worker->left_unread)
+		(void)nanosleep(&pause, NULL);
+	worker->left_unread = false;
+}
+
 /* Who is resumed by another thread must find every worker there is. */
 static void
 wait_until_open(struct worker *worker)
@@ -147,6 +157,7 @@ worker_main(void *cookie)
 			atomic_store(&worker->quiesced, true);
 		}
 		(void)MHD_run(worker->daemon);
+		pause_if_unread(worker);
 		sleep_until_needed(worker);
 	}
 	return NULL;

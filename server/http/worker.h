@@ -5,6 +5,10 @@
  *                                   ▲
  *     worker_rouse (any thread) ────╯ one write for however many were resumed while it slept
  *
+ * After it has answered a request whose body it did not read, a worker sleeps a moment: what has come
+ * in by then is served at once. Where most requests are refused, falling asleep and waking for each
+ * would cost as much as refusing it, and those that are let in would pay for that.
+ *
  * The loop is ours, since libmicrohttpd 0.9.75's own has two faults: when epoll_wait gives it
  * exactly as many events as it asks for, 128, it waits for more, up to the idle timeout, before it
  * serves them; and it is woken by a write of its own for each connection that is resumed.
@@ -39,7 +43,8 @@ struct worker {
 	atomic_bool quiesced;  /* it does not */
 	atomic_bool stopping;
 
-	/* Its thread's: requests kept for later. */
+	/* Its thread's: a body was left unread since it last slept; requests kept for later. */
+	bool left_unread;
 	struct request *free_requests;
 	size_t free_count;
 };
