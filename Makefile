@@ -3,6 +3,9 @@
 #   make run      install what is missing, build, serve on 127.0.0.1:8080 with data in ./data
 #   make check    install what is missing, build, run all tests
 #   make unit     the unit tests alone; make e2e: the end-to-end stories alone
+#   make faults   the fault suite's short form: kills, crashes at named steps, bad disks, networks, clocks (tests/README.md)
+#   make soak     its long form, and the unit tests' long forms: hours
+#   make check-honesty  plants known bugs, one at a time, and sees that the tests notice
 #   make demo     two phones edit offline, conflict, retry and converge; cleans up after itself
 #   make asan     the whole test suite under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan     the whole test suite under ThreadSanitizer
@@ -12,11 +15,12 @@
 #   make install  build, and install both programs into PREFIX (/usr/local), below DESTDIR
 #   make clean    remove build/
 #
-# Variables: V=1 (show the commands), BUILD (folder of the variant), JOBS (linters at a time), CC, CFLAGS, LDFLAGS.
+# Variables: V=1 (show the commands), BUILD (folder of the variant), GOAL (of asan and tsan: faults, unit, …), JOBS (linters at a time), CC, CFLAGS, LDFLAGS.
 
 .DEFAULT_GOAL := all
 SHELL := /bin/bash
 BUILD ?= build/release
+GOAL ?= check
 PREFIX ?= /usr/local
 CC := gcc
 VERSION := 0.1.0
@@ -24,6 +28,7 @@ VERSION := 0.1.0
 PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libsqlite3-dev libsodium-dev libjansson-dev libinih-dev \
 	zlib1g-dev libcurl4-openssl-dev libsystemd-dev uthash-dev
 PACKAGES_TEST := check python3
+PACKAGES_FAULTS := nginx-light haproxy
 PACKAGES_LINT := clang-format clang-tidy cppcheck
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
@@ -75,8 +80,9 @@ LOAD_TOOLS := $(BUILD)/edgereplay-load $(BUILD)/edgereplay-limits
 UNIT_SOURCES := $(sort $(wildcard tests/unit/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SOURCES))
 E2E_TESTS := $(sort $(wildcard tests/e2e/[0-9]*.py))
+FAULT_TESTS := $(sort $(wildcard tests/faults/[0-9]*.py))
 
-.PHONY: all run check unit e2e demo bench asan tsan lint fmt install clean help deps deps-test deps-lint
+.PHONY: all run check unit e2e faults soak faults-build check-honesty demo bench asan tsan lint fmt install clean help deps deps-test deps-faults deps-lint
 all: $(BINARIES) $(LOAD_TOOLS)
 
 run: $(BINARIES)
@@ -94,6 +100,23 @@ e2e: deps-test
 	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS)
 	@tests/run $(BUILD) $(E2E_TESTS)
 
+# The daemon with fail points is a variant beside the others.
+faults-build: deps-faults
+	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS)
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/faults CFLAGS="$(CFLAGS) -DEDGEREPLAY_FAIL_POINTS" \
+		$(BUILD)/faults/edgereplayd
+
+faults: faults-build
+	@tests/run $(BUILD) $(FAULT_TESTS)
+
+soak: faults-build
+	@$(MAKE) --no-print-directory $(UNIT_TESTS)
+	@EDGEREPLAY_SOAK=1 TEST_TIMEOUT=$${TEST_TIMEOUT:-86400} CK_TIMEOUT_MULTIPLIER=10000 \
+		tests/run $(BUILD) $(UNIT_TESTS) $(FAULT_TESTS)
+
+check-honesty: deps-faults
+	@/usr/bin/python3 -B tests/honesty/check.py $(BUILD)
+
 demo: deps-test
 	@$(MAKE) --no-print-directory $(BINARIES)
 	@/usr/bin/python3 tests/demo.py $(BUILD)
@@ -103,11 +126,11 @@ bench: deps-test
 	@/usr/bin/python3 loadtest/bench.py $(BUILD)
 
 asan:
-	$(MAKE) check BUILD=build/asan OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= \
+	$(MAKE) $(GOAL) BUILD=build/asan OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= \
 		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 tsan:
-	$(MAKE) check BUILD=build/tsan OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= SANITIZE="-fsanitize=thread"
+	$(MAKE) $(GOAL) BUILD=build/tsan OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= SANITIZE="-fsanitize=thread"
 
 lint: deps-lint
 	tests/lint/run
@@ -132,6 +155,9 @@ deps:
 
 deps-test:
 	@tests/lint/packages $(PACKAGES_BUILD) $(PACKAGES_TEST)
+
+deps-faults:
+	@tests/lint/packages $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_FAULTS)
 
 deps-lint:
 	@tests/lint/packages $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_LINT)

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "config.h"
@@ -291,6 +292,12 @@ main(int argc, char **argv)
 	if (sodium_init() == -1)
 		return EXIT_FAILURE;
 
+#ifdef EDGEREPLAY_FAIL_POINTS
+	if (argc == 2 && strcmp(argv[1], "--fail-points") == 0) {
+		fail_points_list(stdout);
+		return EXIT_SUCCESS;
+	}
+#endif
 	enum config_action action = CONFIG_RUN;
 	if (config_load(&server.config, argc, argv, environ, stderr, &action) != STATUS_OK)
 		return 2;

@@ -14,6 +14,7 @@
 #include "api/problem.h"
 #include "api/wire.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/metrics.h"
 
@@ -375,7 +376,9 @@ answer(void *cookie, struct request *request)
 	struct call *call = call_of(request);
 	struct sync *sync = call->work;
 	enum status status = sync->job.status;
+	FAIL_POINT(BEFORE_ANSWER);
 	answer_status(call, sync, status != STATUS_OK ? status : sync->job.verdict.status);
+	FAIL_POINT(AFTER_ANSWER);
 	/* One that the queue had no room for was fast and says nothing. */
 	if (status != STATUS_BACKPRESSURE)
 		admission_record(&call->api->admission, sync->began_usec, clock_monotonic_usec());
@@ -405,7 +408,10 @@ submit(struct call *call, struct sync *sync)
 	/* Parked before the store hears of it; when the store took it, done may have been called
 	 * and the request be over by now. */
 	request_park(request);
-	if (store_submit(store, &sync->job) == STATUS_OK)
+	FAIL_POINT(BEFORE_SUBMIT);
+	const enum status status = store_submit(store, &sync->job);
+	FAIL_POINT(AFTER_SUBMIT);
+	if (status == STATUS_OK)
 		return;
 	sync->job.status = STATUS_BACKPRESSURE;
 	request_resume(request, answer);
@@ -447,6 +453,7 @@ serve_sync(struct call *call)
 	sync->job = (struct job){0};
 	sync->began_usec = clock_monotonic_usec();
 	sync->own_count = 0;
+	FAIL_POINT(BEFORE_DECODE);
 	if (wire_read_sync(body, size, route_log(&call->route), &limits, arena, &sync->batch,
 			   &fault) != STATUS_OK) {
 		refuse_body(call, &fault);
@@ -457,6 +464,7 @@ serve_sync(struct call *call)
 		refuse_chain(call, &sync->batch, &actual);
 		return;
 	}
+	FAIL_POINT(AFTER_DECODE);
 	/* All memory that the answer needs besides its text: after the commit it is too late to
 	 * fail. */
 	size_t count = sync->batch.action_count;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "base/problem.h"
 #include "base/text.h"
 
@@ -255,7 +256,10 @@ begin_new(struct directory *directory, unsigned shards, const char **problem)
 	directory->is_new = true;
 	directory->shards = shards;
 	randombytes_buf(directory->ids, sizeof(directory->ids));
-	return write_manifest_new(directory, problem);
+	FAIL_POINT(BEFORE_MANIFEST_NEW);
+	status = write_manifest_new(directory, problem);
+	FAIL_POINT(AFTER_MANIFEST_NEW);
+	return status;
 }
 
 static enum status
@@ -336,6 +340,7 @@ directory_commit(struct directory *directory, const char **problem)
 	char *from = file_path(directory, "manifest.new");
 	char *to = file_path(directory, "manifest");
 	enum status status = STATUS_OK;
+	FAIL_POINT(BEFORE_MANIFEST);
 	if (from == NULL || to == NULL)
 		status = problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "out of memory");
 	else if (rename(from, to) == -1)
@@ -343,8 +348,10 @@ directory_commit(struct directory *directory, const char **problem)
 				     strerror(errno));
 	free(from);
 	free(to);
+	FAIL_POINT(AFTER_MANIFEST_RENAME);
 	if (status == STATUS_OK)
 		status = sync_path(directory->path, O_RDONLY | O_DIRECTORY, problem);
+	FAIL_POINT(AFTER_MANIFEST);
 	if (status == STATUS_OK)
 		directory->is_new = false;
 	return status;

@@ -1,5 +1,4 @@
 """Starting, refusing to start, reloading, draining and stopping."""
-import glob
 import json
 import os
 import re
@@ -14,7 +13,7 @@ import threading
 import time
 
 from support import chain, raw, story
-from support.daemon import Daemon, Refused, tool, until, whole_log
+from support.daemon import Daemon, Refused, at_rest, databases, tool, until, whole_log
 from support.story import is_true, same, say
 
 DRAIN_SECONDS = 10  # the promise; a sanitizer's own work at exit comes on top
@@ -38,11 +37,6 @@ def one_action(client, log="one"):
     answer = client.post("/v1/logs/%s/sync" % log, chain.sync_body(
         [{"device": "d", "ts": 1, "type": "t", "payload": "p"}], 0, chain.genesis(log)))
     same(answer.status, 200, "sync: %s" % answer.body)
-
-
-def databases(dir):
-    return sorted(path for path in glob.glob(os.path.join(dir, "**"), recursive=True)
-                  if os.path.isfile(path) and open(path, "rb").read(15) == b"SQLite format 3")
 
 
 @story.story
@@ -224,20 +218,6 @@ def sigterm_under_load_loses_nothing_though_clients_are_stuck():
             acknowledged += len(load.links) - 1
         say("%d acknowledged actions, all there", acknowledged)
     tool("verify", daemon.dir)
-
-
-def at_rest(dir):
-    """After a clean stop no journal record and no WAL is left, and of the journal's files their heads."""
-    files = databases(dir)
-    is_true(len(files) >= 1, "no shard files in %s", os.listdir(dir))
-    for path in files:
-        is_true(not os.path.exists(path + "-wal") or os.path.getsize(path + "-wal") == 0, "a WAL beside %s", path)
-        database = sqlite3.connect("file:%s?mode=ro&immutable=1" % path, uri=True)
-        same(database.execute("SELECT count(*) FROM journal").fetchone()[0], 0, "journal records in " + path)
-        same(database.execute("PRAGMA integrity_check").fetchall(), [("ok",)], "integrity of " + path)
-        database.close()
-        for which in "01":
-            same(os.path.getsize(path[:-len("db")] + "journal-" + which), 64, "journal %s beside %s" % (which, path))
 
 
 @story.story

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "base/check.h"
+#include "base/failpoint.h"
 
 #define NICENESS 10
 
@@ -42,8 +43,11 @@ work(struct applier *applier, uint64_t generation, struct apply_progress *progre
 	enum status status = db_sync_commits(applier->db, false);
 	if (status == STATUS_OK)
 		status = apply_step(applier->apply, applier->slice_actions, progress);
-	if (status == STATUS_OK && progress->ended)
+	if (status == STATUS_OK && progress->ended) {
+		FAIL_POINT(BEFORE_IN_PLACE);
 		status = applier_record(applier->db, generation);
+		FAIL_POINT(AFTER_IN_PLACE);
+	}
 	if (status == STATUS_OK)
 		status = checkpoint_if_due(&applier->checkpointer);
 	return status;
@@ -71,7 +75,9 @@ rest_locked(struct applier *applier)
 {
 	bool complete = false;
 	unlock(applier);
+	FAIL_POINT(BEFORE_REST);
 	const enum status status = checkpoint_all(&applier->checkpointer, &complete);
+	FAIL_POINT(AFTER_REST);
 	lock(applier);
 	applier->status = status;
 	applier->wants_rest = false;

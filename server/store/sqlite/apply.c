@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "store/sqlite/slice.h"
 
@@ -290,11 +291,14 @@ apply_step(struct apply *apply, size_t actions_max, struct apply_progress *progr
 	CHECK(count > 0 && actions_max > 0);
 	if (apply->at.batch == 0 && apply->at.action == 0)
 		tail_sort(apply->tail);
+	FAIL_POINT(BEFORE_SLICE);
 	enum status status = db_begin(apply->db, true);
 	if (status == STATUS_OK)
 		status = apply_slice(apply, actions_max);
+	FAIL_POINT(BEFORE_SLICE_COMMIT);
 	if (status == STATUS_OK)
 		status = db_commit(apply->db);
+	FAIL_POINT(AFTER_SLICE_COMMIT);
 	if (status != STATUS_OK) {
 		db_rollback(apply->db);
 		return status;

@@ -1,5 +1,7 @@
 #include "store/sqlite/checkpoint.h"
 
+#include "base/failpoint.h"
+
 /* Of 8 KiB: 2 MiB. Four times as many cost no less CPU, and their sync holds up that of the journal,
  * which is on the same disk. */
 #define PAGES 256
@@ -25,9 +27,12 @@ checkpoint_if_due(struct checkpointer *checkpointer)
 		return STATUS_OK;
 	bool complete;
 	checkpointer->due = pages + PAGES;
-	return db_checkpoint(checkpointer->db,
-			     pages < PAGES_STARVED ? CHECKPOINT_PASSIVE : CHECKPOINT_RESTART,
-			     &complete);
+	FAIL_POINT(BEFORE_CHECKPOINT);
+	const enum status status = db_checkpoint(
+		checkpointer->db, pages < PAGES_STARVED ? CHECKPOINT_PASSIVE : CHECKPOINT_RESTART,
+		&complete);
+	FAIL_POINT(AFTER_CHECKPOINT);
+	return status;
 }
 
 enum status

@@ -1,5 +1,7 @@
 #include "store/sqlite/generations.h"
 
+#include "base/failpoint.h"
+
 enum status
 generations_begin(struct generations *generations, uint64_t generation)
 {
@@ -27,11 +29,15 @@ enum status
 generations_hand_over(struct generations *generations)
 {
 	const uint64_t generation = generations->files[generations->filling].generation;
+	FAIL_POINT(BEFORE_FREEZE);
 	tail_freeze(generations->tail);
 	applier_hand(&generations->applier, generation);
 	generations->filling = 1 - generations->filling;
-	return journal_file_begin(&generations->files[generations->filling], generation + 1,
-				  generations->next_id);
+	FAIL_POINT(BEFORE_BEGIN);
+	const enum status status = journal_file_begin(&generations->files[generations->filling],
+						      generation + 1, generations->next_id);
+	FAIL_POINT(AFTER_BEGIN);
+	return status;
 }
 
 static void
@@ -83,13 +89,16 @@ generations_settle_down(struct generations *generations, bool *complete)
 {
 	const struct tail *tail = generations->tail;
 	*complete = false;
+	FAIL_POINT(BEFORE_SETTLE);
 	enum status status = generations_collect(generations);
 	while (status == STATUS_OK && (tail_is_applying(tail) || tail_is_filling(tail)))
 		status = wait_for_applier(generations);
 	if (status == STATUS_OK)
 		status = applier_rest_now(&generations->applier, complete);
+	FAIL_POINT(BEFORE_EMPTY);
 	/* Only now: until the WAL is in the file, what it holds rests on a sync. */
 	for (unsigned i = 0; i < 2 && status == STATUS_OK && *complete; i++)
 		status = journal_file_empty(&generations->files[i]);
+	FAIL_POINT(AFTER_EMPTY);
 	return status;
 }

@@ -13,6 +13,7 @@
 
 #include "base/big_endian.h"
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/problem.h"
@@ -209,10 +210,7 @@ journal_file_append(struct journal_file *file, struct tail_batch *first)
 	enum status status = STATUS_OK;
 	size_t index = 0;
 	CHECK(first != NULL && file->end >= JOURNAL_HEAD_SIZE);
-#ifdef EDGEREPLAY_BREAK_ACK_BEFORE_COMMIT
-	/* The control of the kill test: acknowledges what only the applier will write. */
-	first = NULL;
-#endif
+	FAIL_POINT(BEFORE_APPEND);
 	for (struct tail_batch *batch = first; batch != NULL && status == STATUS_OK;) {
 		int count = 0;
 		size_t size = 0;
@@ -228,7 +226,9 @@ journal_file_append(struct journal_file *file, struct tail_batch *first)
 		}
 		status = write_all(file, vectors, count, size);
 	}
+	FAIL_POINT(BEFORE_SYNC);
 	if (status == STATUS_OK && fdatasync(file->fd) == -1)
 		status = journal_file_failed(file->path, "sync");
+	FAIL_POINT(AFTER_SYNC);
 	return status;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "store/sqlite/checkpoint.h"
 
@@ -153,8 +154,10 @@ take(struct recovery *recovery, const struct found *found)
 static enum status
 end(struct recovery *recovery, enum status status)
 {
+	FAIL_POINT(RECOVER_BEFORE_COMMIT);
 	if (status == STATUS_OK)
 		status = db_commit(recovery->db);
+	FAIL_POINT(RECOVER_AFTER_COMMIT);
 	if (status != STATUS_OK)
 		db_rollback(recovery->db);
 	return status;
@@ -181,6 +184,7 @@ apply_all(struct recovery *recovery)
 static enum status
 take_and_apply(struct recovery *recovery, const struct found *found)
 {
+	FAIL_POINT(RECOVER_RECORD);
 	enum status status = take(recovery, found);
 	if (found->id >= recovery->next_journal_id)
 		recovery->next_journal_id = found->id + 1;
@@ -310,8 +314,10 @@ empty_files(struct recovery *recovery)
 	if (status == STATUS_OK && !complete)
 		log_warn("store", "a reader kept the WAL from being truncated",
 			 LOG_STR("file", db_path(recovery->db)));
+	FAIL_POINT(RECOVER_BEFORE_EMPTY);
 	for (unsigned i = 0; i < 2 && status == STATUS_OK && complete; i++)
 		status = journal_file_empty(&recovery->files[i]);
+	FAIL_POINT(RECOVER_AFTER_EMPTY);
 	return status;
 }
 
@@ -319,7 +325,9 @@ static enum status
 prepare(struct recovery *recovery)
 {
 	struct db *db = recovery->db;
+	FAIL_POINT(BEFORE_REWRITE);
 	enum status status = write_all_again(recovery);
+	FAIL_POINT(AFTER_REWRITE);
 	if (status == STATUS_OK)
 		status = db_prepare(
 			db, "SELECT id, record FROM journal WHERE id >= ?1 ORDER BY id LIMIT 1",
@@ -357,7 +365,9 @@ recover(struct recovery *recovery)
 	/* What the files had may have put kept records in place. */
 	if (status == STATUS_OK)
 		status = take_kept(recovery);
+	FAIL_POINT(RECOVER_BEFORE_IN_PLACE);
 	if (status == STATUS_OK)
 		status = applier_record(recovery->db, recovery->generation);
+	FAIL_POINT(RECOVER_AFTER_IN_PLACE);
 	return status == STATUS_OK ? empty_files(recovery) : status;
 }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/problem.h"
 
 #define APPLICATION_ID 1163030577 /* "ERp1" */
@@ -63,13 +64,16 @@ static enum status
 migrate(struct db *db, uint64_t version, const struct shard_identity *identity)
 {
 	bool is_new = version == 0;
+	FAIL_POINT(BEFORE_SCHEMA);
 	enum status status = db_begin(db, true);
 	for (; status == STATUS_OK && version < VERSION; version++)
 		status = db_run(db, migrations[version].sql);
 	if (status == STATUS_OK && is_new)
 		status = insert_identity(db, identity);
+	FAIL_POINT(BEFORE_SCHEMA_COMMIT);
 	if (status == STATUS_OK)
 		status = db_commit(db);
+	FAIL_POINT(AFTER_SCHEMA_COMMIT);
 	if (status != STATUS_OK)
 		db_rollback(db);
 	return status;

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/problem.h"
 #include "store/sqlite/apply.h"
@@ -191,7 +192,9 @@ engine_write(struct engine *base, const struct append *appends, size_t count)
 	engine->written_at = clock_monotonic_msec();
 	if (!tail_is_filling(engine->tail))
 		engine->filling_since = engine->written_at;
+	FAIL_POINT(BEFORE_PUBLISH);
 	tail_publish(engine->tail, group.first);
+	FAIL_POINT(AFTER_PUBLISH);
 	/* The group is on the disk: what fails now fails the next one. */
 	if (generations_is_full(&engine->generations))
 		engine->failed = generations_hand_over(&engine->generations) != STATUS_OK;
@@ -325,8 +328,10 @@ open_file(struct sqlite_engine *engine, const struct sqlite_options *options, un
 {
 	char *path = journal_file_path(options->path, which);
 	enum status status = path == NULL ? out_of_memory(engine) : STATUS_OK;
-	if (status == STATUS_OK && options->create)
+	if (status == STATUS_OK && options->create) {
 		status = journal_file_create(path, options->id, problem);
+		FAIL_POINT(AFTER_JOURNAL_CREATE);
+	}
 	if (status == STATUS_OK)
 		status = journal_file_open(&engine->generations.files[which], path, options->id,
 					   true, problem);
@@ -368,7 +373,10 @@ recover_journal(struct sqlite_engine *engine, const struct sqlite_options *optio
 		return status;
 	engine->next_log_id = recovery.next_log_id;
 	engine->generations.next_id = recovery.next_journal_id;
-	return generations_begin(&engine->generations, recovery.generation + 1);
+	FAIL_POINT(BEFORE_FIRST_BEGIN);
+	status = generations_begin(&engine->generations, recovery.generation + 1);
+	FAIL_POINT(AFTER_FIRST_BEGIN);
+	return status;
 }
 
 /* The writer looks through eyes of its own from now on, and the applier works. */

@@ -2,9 +2,11 @@
 
 Whatever way it ends, its log must hold no sanitizer's report; when it ends by itself its exit code must be the expected one.
 """
+import glob
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -194,6 +196,27 @@ def until(condition, what, seconds=PATIENCE):
     while not condition():
         story.is_true(time.monotonic() < end, "waited in vain for %s", what)
         time.sleep(0.01)
+
+
+def databases(dir):
+    return sorted(path for path in glob.glob(os.path.join(dir, "**"), recursive=True)
+                  if os.path.isfile(path) and open(path, "rb").read(15) == b"SQLite format 3")
+
+
+def at_rest(dir):
+    """After a clean stop no journal record and no WAL is left, and of the journal's files their heads."""
+    files = databases(dir)
+    story.is_true(len(files) >= 1, "no shard files in %s", os.listdir(dir))
+    for path in files:
+        wal = path + "-wal"
+        story.is_true(not os.path.exists(wal) or os.path.getsize(wal) == 0, "a WAL beside %s", path)
+        database = sqlite3.connect("file:%s?mode=ro&immutable=1" % path, uri=True)
+        story.same(database.execute("SELECT count(*) FROM journal").fetchone()[0], 0, "journal records in " + path)
+        story.same(database.execute("PRAGMA integrity_check").fetchall(), [("ok",)], "integrity of " + path)
+        database.close()
+        for which in "01":
+            story.same(os.path.getsize(path[:-len("db")] + "journal-" + which), 64,
+                       "journal %s beside %s" % (which, path))
 
 
 def tool(*arguments, input=None, expect=0, timeout=PATIENCE * 5):

@@ -1,0 +1,106 @@
+"""
+plant: the daemon with a bug in it, so that a test can show that it would notice.
+
+    plant.py NAME DEST    copies the sources to DEST, plants the bug, builds the daemon: DEST/build/edgereplayd
+
+The edit must match exactly once, else nothing is built: a bug that has moved away is no control any more. A copy is used
+again: what differs from the sources (the bug before) is put right, so that only what an edit touches is built anew. The
+copies have the fail points, too.
+"""
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+
+from bugs import BUGS
+
+ROOT = os.environ.get("EDGEREPLAY_ROOT") or os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
+PARTS = ("Makefile", "config", "loadtest", "schema", "server", "tests")
+FLAGS = ["OPTIMISE=-O1", "HARDEN=", "SANITIZE=", "LDFLAGS=", "CFLAGS=-DEDGEREPLAY_FAIL_POINTS"]
+
+
+def find(name):
+    found = [bug for bug in BUGS if bug.name == name]
+    if not found:
+        raise LookupError("no bug %r; there are: %s" % (name, ", ".join(bug.name for bug in BUGS)))
+    return found[0]
+
+
+def files(root):
+    """The files of the parts, as paths below root."""
+    for part in PARTS:
+        if os.path.isfile(os.path.join(root, part)):
+            yield part
+        for folder, folders, names in os.walk(os.path.join(root, part)):
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            for name in names:
+                yield os.path.relpath(os.path.join(folder, name), root)
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def copy(dest):
+    """Makes dest a copy of the sources; leaves what is one alone, and what was built."""
+    wanted = set(files(ROOT))
+    for path in set(files(dest)) - wanted:
+        os.remove(os.path.join(dest, path))
+    for path in wanted:
+        source, target = os.path.join(ROOT, path), os.path.join(dest, path)
+        if not os.path.isfile(target) or read(source) != read(target):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copyfile(source, target)
+            shutil.copymode(source, target)
+
+
+def edit(bug, dest):
+    path = os.path.join(dest, bug.file)
+    text = read(path).decode()
+    if text.count(bug.old) != 1:
+        raise LookupError("bug %s: its old text is %d times in %s, and must be there once" % (
+            bug.name, text.count(bug.old), bug.file))
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace(bug.old, bug.new))
+
+
+def build_folder(dest):
+    return os.path.join(dest, "build")
+
+
+def build(dest, *targets):
+    """Builds targets (edgereplayd, tests/store_shard, …) in the copy."""
+    folder = build_folder(dest)
+    clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
+    made = subprocess.run(["make", "-C", dest, "-j2", "BUILD=" + folder, *FLAGS,
+                           *(os.path.join(folder, target) for target in targets)],
+                          env=clean, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if made.returncode != 0:
+        raise RuntimeError("make in %s failed:\n%s" % (dest, made.stdout[-4000:]))
+
+
+def plant(name, dest, *targets):
+    """The copy with the bug (None: with no bug), and what was asked for built in it."""
+    bug = name and find(name)
+    os.makedirs(dest, exist_ok=True)
+    with open(os.path.join(dest, "lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        copy(dest)
+        if bug:
+            edit(bug, dest)
+        build(dest, *targets)
+
+
+def daemon(name):
+    """The path of a daemon with that bug, for a control in a story; the story has no use for another one after it."""
+    dest = os.path.join(os.environ.get("EDGEREPLAY_BUILD") or os.path.join(ROOT, "build/release"), "planted")
+    plant(name, dest, "edgereplayd")
+    return os.path.join(build_folder(dest), "edgereplayd")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    plant(sys.argv[1], os.path.abspath(sys.argv[2]), "edgereplayd")
