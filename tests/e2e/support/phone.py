@@ -28,12 +28,12 @@ class Phone:
 
     # --- the app's side ---
 
-    def act(self, kind, payload, now=None):
-        """The user does something: it is in the queue, stamped."""
+    def act(self, kind, payload, now=None, after=0):
+        """The user does something: it is in the queue, stamped, later than `after`."""
         stamps = {a["ts"] for a in self._own()}
         local = (now or int(time.time() * 1000)) + self.offset
         newest = max(stamps, default=0)
-        ts = local if newest > local + 300_000 else max(newest + 1, local)
+        ts = max(local if newest > local + 300_000 else max(newest + 1, local), after + 1)
         while ts in stamps:
             ts += 1
         action = {"device": self.device, "ts": ts, "type": kind, "payload": payload}
@@ -74,7 +74,7 @@ class Phone:
             self.conflicts += 1
             return self._follow(document["missed"], document["head"], document["hasMore"])
         if document["retry"] == "restamp":
-            self._refused(batch[document["index"]], document["code"])
+            self._refused(batch[document["index"]], document["code"], document.get("newest", 0))
             return True
         if document["retry"] == "after":
             return self._failed()
@@ -124,7 +124,8 @@ class Phone:
         placed, refused = list(document["missed"]), []
         for entry, result in zip(batch, document["results"], strict=True):
             if "refused" in result:
-                refused.append((entry, result["refused"]))
+                self._count(result["refused"])
+                refused.append((entry, result))
                 continue
             self.acknowledged.append(entry["action"])
             if result["seq"] > self.base:
@@ -132,11 +133,12 @@ class Phone:
             else:
                 story.same(chain.key(self.confirmed[result["seq"] - 1]), chain.key(entry["action"]), "a duplicate")
                 self.queue.remove(entry)
-        followed = self._follow(placed, document, document["hasMore"])
-        for entry, code in refused:
+        if not self._follow(placed, document, document["hasMore"]):
+            return False  # what was accepted is still in the queue and must not get other stamps; the repeat is refused again
+        for entry, result in refused:
             if entry in self.queue:
-                self._refused(entry, code)
-        return followed
+                self._refused(entry, result["refused"], result.get("newest", 0))
+        return True
 
     def _follow(self, placed, head, more):
         """Chains what comes after the base, contiguously; compares; confirms. Goes on with pages while there is more."""
@@ -181,8 +183,8 @@ class Phone:
         if keys:
             self.queue = [q for q in self.queue if chain.key(q["action"]) not in keys]
 
-    def _refused(self, entry, code):
-        """Restamps in place, or sets aside."""
+    def _refused(self, entry, code, newest):
+        """Restamps in place, or sets aside. A log that wants rising stamps names the newest it has of the device."""
         action, index = entry["action"], self.queue.index(entry)
         if code == "TIMESTAMP_TAKEN":
             entry["action"] = {**action, "ts": action["ts"] + 1}
@@ -195,7 +197,7 @@ class Phone:
                 if later["was_confirmed"]:
                     self.queue.append(later)
                 else:
-                    self.act(later["action"]["type"], later["action"]["payload"])
+                    self.act(later["action"]["type"], later["action"]["payload"], after=newest)
 
     def _heal(self, document):
         """The server has another history, or less: give it what it lost, take what it has."""

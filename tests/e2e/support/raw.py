@@ -166,11 +166,15 @@ class Client:
             self.connection.close()
         self.connection = None
 
-    def request(self, method, target, body=None, headers=()):
+    def open(self):
+        """The connection, a new one when there is none."""
         if self.connection is None or self.connection.closed:
             self.connection = Connection(self.address, self.timeout)
+        return self.connection
+
+    def request(self, method, target, body=None, headers=()):
         try:
-            return self.connection.request(method, target, body, headers)
+            return self.open().request(method, target, body, headers)
         except OSError:
             self.close()
             raise
