@@ -74,6 +74,8 @@ static const struct option config_options[] = {
 	    "Actions that one commit puts in place at most, behind the acknowledged ones."),
 	ROW(store, cache_logs, OPTION_NUMBER, "65536", 16, 100000000, "logs", false,
 	    "Logs a shard whose heads are kept in memory; others cost a look-up."),
+	ROW(store, scrub_rate, OPTION_NUMBER, "5000", 0, 1000000, "actions a second", true,
+	    "How fast a background walk verifies what is stored; 0: it is not done."),
 
 	ROW(limits, payload_bytes, OPTION_BYTES, "16KiB", 1, 16 * MIB, "bytes", true,
 	    "An action's payload at most."),

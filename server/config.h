@@ -46,6 +46,7 @@ struct config {
 		uint64_t linger_usec;
 		uint64_t slice;
 		uint64_t cache_logs;
+		uint64_t scrub_rate;
 	} store;
 	struct {
 		uint64_t payload_bytes;

@@ -75,6 +75,7 @@ store_options_of(const struct server *server)
 		.cache_logs = config->store.cache_logs,
 		.readers = config->server.threads,
 		.clock = limits_of(config).clock,
+		.scrub_rate = config->store.scrub_rate,
 		.committed = api_committed,
 		.committed_cookie = server->api,
 	};
@@ -141,7 +142,7 @@ static bool
 raise_descriptor_limit(const struct listener_options *listener, const struct config *config)
 {
 	const rlim_t needed = listener_descriptors(listener) + DESCRIPTORS_OTHER +
-			      config->store.shards * (7 + 3 * config->server.threads);
+			      config->store.shards * (10 + 3 * config->server.threads);
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		return fail("cannot start", strerror(errno));
@@ -205,6 +206,7 @@ server_reload(struct server *server)
 		const struct api_limits limits = limits_of(&server->config);
 		log_configure(server->config.log.level, server->config.log.format);
 		store_set_clock(server->store, &limits.clock);
+		store_set_scrub_rate(server->store, server->config.store.scrub_rate);
 		if (!api_set_limits(server->api, &limits))
 			fail("limits not reloaded", "out of memory");
 	} else {

@@ -22,6 +22,8 @@
 	X(COUNTER_MISMATCHES, "hash_mismatches")                                                   \
 	X(COUNTER_BACKPRESSURE, "backpressure")                                                    \
 	X(COUNTER_DAMAGED, "logs_damaged")                                                         \
+	X(COUNTER_SCRUBBED, "actions_scrubbed")                                                    \
+	X(COUNTER_SCRUB_ROUNDS, "scrub_rounds")                                                    \
 	X(COUNTER_STORAGE_FAULTS, "storage_faults")
 
 #define COUNTER_ENUMERATOR(name, text) name,

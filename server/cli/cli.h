@@ -6,6 +6,7 @@
  *             cmd_status      │         phone_refusal  what a refused action means
  *             cmd_head        │         phone_heal     what a 409 means
  *             cmd_verify      │         phone_pull     pages
+ *             cmd_repair      │
  *                             ├───────▶ phone_store    the local file: what survives kill -9
  *                             └───────▶ transport      HTTP
  *
@@ -38,13 +39,16 @@ struct cli_options {
 	const char *device;
 	const char *hash;
 	const char *until;
-	const char *argument; /* FILE of push, DIR of verify */
+	const char *from;     /* a copy of the log */
+	const char *out;      /* for what is removed */
+	const char *argument; /* FILE of push, DIR of verify and repair */
 	uint64_t after;
 	bool has_after;
 	uint64_t batch;	      /* actions a request, ≥ 1 */
 	uint64_t give_up_sec; /* since the last success */
 	bool reject;	      /* --on-conflict=reject */
 	bool resume;
+	bool dry_run;
 	bool quiet;
 	bool json;
 };
@@ -54,5 +58,6 @@ enum exit_code cmd_pull(const struct cli_options *);
 enum exit_code cmd_head(const struct cli_options *);
 enum exit_code cmd_status(const struct cli_options *);
 enum exit_code cmd_verify(const struct cli_options *);
+enum exit_code cmd_repair(const struct cli_options *);
 
 #endif

@@ -46,6 +46,27 @@ json_write_string(struct buffer *buffer, struct text text)
 }
 
 void
+json_write_base64(struct buffer *buffer, struct text text)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	buffer_append(buffer, "\"", 1);
+	for (size_t i = 0; i < text.size; i += 3) {
+		const size_t left = text.size - i;
+		uint32_t bits = 0;
+		char four[4];
+
+		for (size_t j = 0; j < 3; j++)
+			bits = bits << 8 | (j < left ? (unsigned char)text.data[i + j] : 0);
+		for (size_t j = 0; j < 4; j++)
+			four[j] = j <= left ? digits[bits >> (18 - 6 * j) & 63] : '=';
+		buffer_append(buffer, four, sizeof(four));
+	}
+	buffer_append(buffer, "\"", 1);
+}
+
+void
 json_write_hash(struct buffer *buffer, const struct hash *hash)
 {
 	char digits[HASH_TEXT_SIZE];

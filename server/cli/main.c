@@ -29,6 +29,9 @@ enum flag {
 	FLAG_JSON = 1 << 12,
 	FLAG_HELP = 1 << 13,
 	FLAG_VERSION = 1 << 14,
+	FLAG_FROM = 1 << 15,
+	FLAG_OUT = 1 << 16,
+	FLAG_DRY_RUN = 1 << 17,
 };
 
 #define FLAGS_EVERYWHERE (FLAG_QUIET | FLAG_JSON | FLAG_HELP | FLAG_VERSION)
@@ -79,6 +82,16 @@ static const struct command COMMANDS[] = {
 	{"verify", cmd_verify, 0, 0, 1, 1,
 	 "verify DIR\n"
 	 "    Recomputes every link, id and head of a stopped daemon's data directory.\n"},
+	{"repair", cmd_repair, FLAG_LOG, FLAG_FROM | FLAG_OUT | FLAG_DRY_RUN, 1, 1,
+	 "repair DIR --log=NAME [--from=FILE] [--out=FILE] [--dry-run]\n"
+	 "    Puts a damaged log of a stopped daemon's data directory right.\n"
+	 "      --from=FILE        a copy: what pull printed, other NDJSON of actions, or a state "
+	 "file.\n"
+	 "                         Of it is taken what the log's own hashes prove. Without it the "
+	 "log\n"
+	 "                         is cut behind its last good action; phones push theirs again\n"
+	 "      --out=FILE         gets what is cut (DIR.removed-NAME-TIME.ndjson)\n"
+	 "      --dry-run          says what would be done\n"},
 };
 
 #define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
@@ -99,6 +112,9 @@ static const struct option FLAGS[] = {
 	{"json", no_argument, NULL, FLAG_JSON},
 	{"help", no_argument, NULL, FLAG_HELP},
 	{"version", no_argument, NULL, FLAG_VERSION},
+	{"from", required_argument, NULL, FLAG_FROM},
+	{"out", required_argument, NULL, FLAG_OUT},
+	{"dry-run", no_argument, NULL, FLAG_DRY_RUN},
 	{NULL, 0, NULL, 0},
 };
 
@@ -184,6 +200,15 @@ set_flag(struct cli_options *options, enum flag flag)
 		return true;
 	case FLAG_JSON:
 		options->json = true;
+		return true;
+	case FLAG_FROM:
+		options->from = optarg;
+		return true;
+	case FLAG_OUT:
+		options->out = optarg;
+		return true;
+	case FLAG_DRY_RUN:
+		options->dry_run = true;
 		return true;
 	case FLAG_HELP:
 	case FLAG_VERSION:

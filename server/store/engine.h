@@ -3,7 +3,7 @@
  * for facts and told what to write.
  *
  *     the writer's thread:  gather ─▶ (settle) ─▶ write;  tend, when there is time
- *     readers' threads:     head, read, seek
+ *     readers' threads:     head, read, seek, scrub
  *
  * An engine may acknowledge from a journal and put rows in place later; all its answers, to the
  * writer and to readers, are as if every acknowledged row were in place.
@@ -83,6 +83,22 @@ struct range {
 	uint64_t rows_max;
 };
 
+/* Where a walk through everything in place stands. Begins zeroed. */
+struct walk {
+	uint64_t log; /* the engine's number of a log; 0: before the first */
+	bool inside;  /* of it; else behind it */
+	struct position at;
+	uint64_t skip; /* the engine's */
+};
+
+/* What a step of it came to. */
+struct walked {
+	uint64_t logs;	  /* of which the end was reached */
+	uint64_t actions; /* verified */
+	uint64_t damaged; /* logs, those that were marked before included */
+	bool ended;	  /* nothing is left */
+};
+
 struct engine_ops {
 	/* Whether nobody else writes these logs while the engine is open. If not, facts are not
 	 * kept between groups and write() may find a head moved. */
@@ -132,6 +148,12 @@ struct engine_ops {
 	enum status (*seek)(struct engine *, struct text log, const struct hash *genesis,
 			    const struct hash *link, uint64_t from, uint64_t steps, bool *found,
 			    uint64_t *seq);
+
+	/* Verifies up to so many rows in place from where the walk stands on, and moves it; logs come
+	 * in an order that does not change. A finding marks its log, as a reader's would. One call is
+	 * one read transaction. By one thread at a time. After STATUS_STORAGE_UNAVAILABLE the walk
+	 * has left the log that it was in. */
+	enum status (*scrub)(struct engine *, struct walk *, uint64_t rows_max, struct walked *);
 };
 
 struct engine {

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "store/directory.h"
+#include "store/scrubber.h"
 #include "store/shard.h"
 
 struct store {
@@ -12,6 +13,7 @@ struct store {
 	struct directory directory;
 	struct shard *shards[SHARDS_MAX];
 	unsigned opened; /* of them */
+	struct scrubber *scrubber;
 };
 
 /* The first bits of the genesis link: doubling the shards splits each in two by one more bit. */
@@ -85,6 +87,11 @@ store_open(const struct store_options *options, struct store **opened, const cha
 		return status;
 	}
 	status = open_shards(store, problem);
+	if (status == STATUS_OK) {
+		*problem = "cannot start a thread";
+		status = scrubber_start(store->shards, store->directory.shards, options->scrub_rate,
+					&store->scrubber);
+	}
 	if (status != STATUS_OK) {
 		store_stop(store);
 		store_close(store);
@@ -100,6 +107,8 @@ bool
 store_stop(struct store *store)
 {
 	bool at_rest = true;
+	scrubber_stop(store->scrubber);
+	store->scrubber = NULL;
 	for (unsigned number = 0; number < store->opened; number++)
 		shard_quiesce(store->shards[number]);
 	for (unsigned number = 0; number < store->opened; number++) {
@@ -123,6 +132,12 @@ store_set_clock(struct store *store, const struct clock_policy *clock)
 {
 	for (unsigned number = 0; number < store->directory.shards; number++)
 		shard_set_clock(store->shards[number], clock);
+}
+
+void
+store_set_scrub_rate(struct store *store, uint64_t rate)
+{
+	scrubber_set_rate(store->scrubber, rate);
 }
 
 enum status

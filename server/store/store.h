@@ -40,6 +40,7 @@ struct store_options {
 	size_t cache_logs;    /* logs per shard whose facts are kept in memory */
 	size_t readers;	      /* most read connections per shard; more threads wait */
 	struct clock_policy clock;
+	uint64_t scrub_rate; /* rows a second that a background walk verifies; 0: none */
 
 	/* Called on a writer after a log's new head is committed and visible to readers. May be
 	 * NULL. */
@@ -82,6 +83,9 @@ void store_close(struct store *);
 
 /* New clock policy for groups from now on. */
 void store_set_clock(struct store *, const struct clock_policy *);
+
+/* New rate of the background walk. */
+void store_set_scrub_rate(struct store *, uint64_t rate);
 
 /* STATUS_OK, or STATUS_BACKPRESSURE at once when the shard's queue is full: the job was not taken.
  */

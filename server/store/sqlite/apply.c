@@ -18,6 +18,8 @@ struct apply {
 	/* Where the applying generation stands. */
 	struct place at;
 	bool row_by_row; /* a row of it was ignored: each is looked at */
+	bool by_batch; /* and each batch has a transaction of its own: SQLite met a malformed page */
+	bool malformed; /* in this transaction, which can only be rolled back */
 
 	/* The log that the slice is in, and where its head is now. */
 	struct tail_log *log;
@@ -92,6 +94,17 @@ keep_batch(struct apply *apply, const struct tail_batch *batch)
 	return apply_keep(apply, batch->journal_id, batch->record, batch->record_size);
 }
 
+/* Runs a statement on rows. What rows it meets may be malformed, or not let it: there is another
+ * one of that name. */
+static enum status
+run_on_rows(struct apply *apply, struct statement *statement)
+{
+	const enum step step = statement_step(statement);
+	statement_reset(statement);
+	apply->malformed = apply->malformed || step == STEP_DAMAGED;
+	return step == STEP_DONE ? STATUS_OK : STATUS_STORAGE_UNAVAILABLE;
+}
+
 /* Writes the head of the log that the slice leaves. */
 static enum status
 write_head(struct apply *apply)
@@ -110,8 +123,7 @@ write_head(struct apply *apply)
 	statement_bind_u64(statement, at++, batch->first_seq + apply->head_action);
 	statement_bind_hash(statement, at++, &batch->actions[apply->head_action].link);
 	statement_bind_u64(statement, at++, batch->received_at);
-	log->is_new = false;
-	return statement_run(statement);
+	return run_on_rows(apply, statement);
 }
 
 /* A row was ignored: it must be what is there. */
@@ -123,6 +135,9 @@ compare_ignored(struct apply *apply, uint64_t seq, const struct hash *link)
 	struct hash here;
 	enum step step = statement_step(apply->link);
 	enum status status = step_status(step);
+	apply->malformed = apply->malformed || step == STEP_DAMAGED;
+	if (step == STEP_DAMAGED)
+		status = STATUS_STORAGE_UNAVAILABLE;
 	if (status == STATUS_OK &&
 	    (!statement_hash(apply->link, 0, &here) || !hash_equal(&here, link)))
 		status = STATUS_LOG_DAMAGED;
@@ -138,7 +153,7 @@ insert_batch(struct apply *apply, const struct tail_batch *batch)
 	statement_bind_u64(apply->insert_batch, 3, tail_batch_last_seq(batch));
 	statement_bind_u64(apply->insert_batch, 4, batch->received_at);
 	statement_bind_text(apply->insert_batch, 5, batch->writer);
-	return statement_run(apply->insert_batch);
+	return run_on_rows(apply, apply->insert_batch);
 }
 
 static enum status
@@ -156,7 +171,7 @@ insert_action(struct apply *apply, const struct tail_batch *batch, size_t index)
 	statement_bind_hash(insert, 5, link);
 	statement_bind_text(insert, 6, action.type);
 	statement_bind_text(insert, 7, action.payload);
-	enum status status = statement_run(insert);
+	enum status status = run_on_rows(apply, insert);
 	if (status == STATUS_OK && db_changes(apply->db) == 0)
 		status = compare_ignored(apply, seq, link);
 	return status;
@@ -166,6 +181,8 @@ insert_action(struct apply *apply, const struct tail_batch *batch, size_t index)
 static enum status
 get_stuck(struct apply *apply, struct tail_batch *batch, size_t index)
 {
+	if (batch->log->stuck)
+		return STATUS_OK;
 	batch->log->stuck = true;
 	uint64_t seq = batch->first_seq + index - 1;
 	struct head good = {.position = {seq, *tail_batch_link(batch, seq)},
@@ -223,8 +240,11 @@ apply_row_by_row(struct apply *apply, size_t actions_max)
 		status = enter_log(apply, batch->log);
 		if (status == STATUS_OK)
 			status = apply_batch(apply, batch, &actions_left);
-		if (apply->at.action == batch->action_count)
+		if (apply->at.action == batch->action_count) {
 			apply->at = (struct place){apply->at.batch + 1, 0};
+			if (apply->by_batch)
+				break;
+		}
 	}
 	return status;
 }
@@ -260,14 +280,14 @@ apply_at_once(struct apply *apply, size_t actions_max, bool *ignored)
 	struct slice *slice = &apply->slice;
 	struct tail_batch **items = tail_applying(apply->tail, &count);
 	slice_set(slice, items, count, apply->at, actions_max);
-	enum status status = statement_run(apply->insert_actions);
+	enum status status = run_on_rows(apply, apply->insert_actions);
 	*ignored = status == STATUS_OK && db_changes(apply->db) != slice->actions;
 	if (*ignored) {
 		db_rollback(apply->db);
 		return db_begin(apply->db, true);
 	}
 	if (status == STATUS_OK)
-		status = statement_run(apply->insert_batches);
+		status = run_on_rows(apply, apply->insert_batches);
 	return status == STATUS_OK ? advance(apply, slice->end) : status;
 }
 
@@ -283,14 +303,9 @@ apply_slice(struct apply *apply, size_t actions_max)
 	return status == STATUS_OK ? write_head(apply) : status;
 }
 
-enum status
-apply_step(struct apply *apply, size_t actions_max, struct apply_progress *progress)
+static enum status
+run_slice(struct apply *apply, size_t actions_max)
 {
-	size_t count;
-	(void)tail_applying(apply->tail, &count);
-	CHECK(count > 0 && actions_max > 0);
-	if (apply->at.batch == 0 && apply->at.action == 0)
-		tail_sort(apply->tail);
 	FAIL_POINT(BEFORE_SLICE);
 	enum status status = db_begin(apply->db, true);
 	if (status == STATUS_OK)
@@ -299,15 +314,73 @@ apply_step(struct apply *apply, size_t actions_max, struct apply_progress *progr
 	if (status == STATUS_OK)
 		status = db_commit(apply->db);
 	FAIL_POINT(AFTER_SLICE_COMMIT);
-	if (status != STATUS_OK) {
+	if (status != STATUS_OK)
 		db_rollback(apply->db);
-		return status;
+	return status;
+}
+
+/* The logs whose first head has been committed: those of the batches from a place on. */
+static void
+settle_new(struct apply *apply, struct place begin)
+{
+	size_t count;
+	struct tail_batch **items = tail_applying(apply->tail, &count);
+	const size_t end = apply->at.batch + (apply->at.action > 0 ? 1 : 0);
+	for (size_t i = begin.batch; i < end; i++) {
+		if (!items[i]->log->stuck)
+			items[i]->log->is_new = false;
 	}
+}
+
+/* A malformed page is in the way of the slice from a place on: which batch meets it is found by going on
+ * one by one, and that one's log gets stuck. Where the record cannot be kept either, that is a fault. */
+static enum status
+step_over(struct apply *apply, struct place begin)
+{
+	size_t count;
+	struct tail_batch **items = tail_applying(apply->tail, &count);
+	struct tail_batch *batch = items[begin.batch];
+	apply->at = begin;
+	apply->head_batch = NULL;
+	if (!apply->by_batch) {
+		apply->row_by_row = apply->by_batch = true;
+		return STATUS_OK;
+	}
+	enum status status = get_stuck(apply, batch, begin.action);
+	if (status == STATUS_OK)
+		status = db_begin(apply->db, true);
+	if (status == STATUS_OK)
+		status = keep_batch(apply, batch);
+	if (status == STATUS_OK)
+		status = db_commit(apply->db);
+	if (status != STATUS_OK)
+		db_rollback(apply->db);
+	apply->at = (struct place){begin.batch + 1, 0};
+	return status;
+}
+
+enum status
+apply_step(struct apply *apply, size_t actions_max, struct apply_progress *progress)
+{
+	size_t count;
+	(void)tail_applying(apply->tail, &count);
+	CHECK(count > 0 && actions_max > 0);
+	if (apply->at.batch == 0 && apply->at.action == 0)
+		tail_sort(apply->tail);
+	const struct place begin = apply->at;
+	apply->malformed = false;
+	enum status status = run_slice(apply, actions_max);
+	if (status == STATUS_OK)
+		settle_new(apply, begin);
+	else if (apply->malformed)
+		status = step_over(apply, begin);
+	if (status != STATUS_OK)
+		return status;
 	progress->upto = apply->at.batch;
 	progress->ended = apply->at.batch == count;
 	if (progress->ended) {
 		apply->at = (struct place){0};
-		apply->row_by_row = false;
+		apply->row_by_row = apply->by_batch = false;
 	}
 	return STATUS_OK;
 }

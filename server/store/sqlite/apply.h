@@ -8,7 +8,7 @@
  * crash cut off harmless to repeat; but it hides other conflicts too, so a row that was ignored
  * must be found at its (log, seq) with the same link. If it is not, its log is marked damaged and
  * stuck: the rest of it is not applied, and its records are kept in the table `journal`. Other logs
- * go on.
+ * go on. The same becomes of a log whose rows SQLite cannot write, because it meets a malformed page.
  *
  * Sorts the generation, and changes nothing else of the tail but which logs are stuck or new, which
  * nobody else looks at.
@@ -42,8 +42,8 @@ void apply_free(struct apply *);
 MUST_CHECK enum status apply_keep(struct apply *, uint64_t id, const uint8_t *record, size_t size);
 
 /* A slice of up to so many actions of the applying generation, which must not be empty. When a row
- * is ignored the slice is begun anew, and that generation is applied row by row, to see which and
- * why. On a fault nothing but closing is left. */
+ * is ignored, or malformed pages are met, the slice is begun anew, and that generation is applied row
+ * by row, to see which and why. On a fault nothing but closing is left. */
 MUST_CHECK enum status apply_step(struct apply *, size_t actions_max, struct apply_progress *);
 
 #endif

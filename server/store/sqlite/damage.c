@@ -86,20 +86,21 @@ damage_mark(struct damage *damage, struct text name, const struct hash *genesis,
 {
 	CHECK(pthread_mutex_lock(&damage->lock) == 0);
 	struct damaged_log *log = find_locked(damage, genesis);
-	bool first = log == NULL;
+	const bool first = log == NULL;
+	const bool lowered = !first && good->position.seq < log->good.position.seq;
 	if (first)
 		log = add_locked(damage, genesis, good);
-	else if (good->position.seq < log->good.position.seq)
+	else if (lowered)
 		log->good = *good;
 	if (log != NULL)
 		*good = log->good;
 	CHECK(pthread_mutex_unlock(&damage->lock) == 0);
 
-	if (first) {
+	if (first)
 		counter_add(COUNTER_DAMAGED, 1);
+	if (first || lowered)
 		log_error("store", "log damaged", LOG_TEXT("log", name), LOG_STR("what", what),
 			  LOG_U64("good", good->position.seq));
-	}
 	if (log == NULL) {
 		log_error("store", "out of memory", LOG_STR("op", "mark a damaged log"));
 		return STATUS_STORAGE_UNAVAILABLE;

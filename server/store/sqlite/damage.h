@@ -25,8 +25,8 @@ bool damage_find(struct damage *, const struct hash *genesis, struct head *good)
 
 /*
  * Marks the log as good up to a position, or lowers an earlier mark; never raises one. *good
- * becomes what is marked. Counts and logs the first mark of a log, with what was found at which
- * seq.
+ * becomes what is marked. Counts the first mark of a log, and logs each, with what was found behind
+ * which seq.
  */
 MUST_CHECK enum status damage_mark(struct damage *, struct text log, const struct hash *genesis,
 				   struct head *good, const char *what);

@@ -43,8 +43,10 @@ static void
 report(const struct db *db, const char *operation, int code)
 {
 	counter_add(COUNTER_STORAGE_FAULTS, 1);
-	log_error("store", "SQLite failed", LOG_STR("file", db->path), LOG_STR("op", operation),
-		  LOG_I64("code", code), LOG_STR("message", sqlite3_errmsg(db->handle)));
+	/* A malformed page is met by whoever asks for what was on it. */
+	log_limited(LOG_ERROR, "store", "SQLite failed", LOG_STR("file", db->path),
+		    LOG_STR("op", operation), LOG_I64("code", code),
+		    LOG_STR("message", sqlite3_errmsg(db->handle)));
 }
 
 static int
@@ -385,6 +387,20 @@ statement_bind_hash(struct statement *statement, int index, const struct hash *h
 	statement_bind_blob(statement, index, hash->bytes, HASH_SIZE);
 }
 
+int
+statement_columns(struct statement *statement)
+{
+	return sqlite3_column_count(statement->handle);
+}
+
+void
+statement_bind_row(struct statement *statement, struct statement *row)
+{
+	for (int i = 0; i < statement_columns(row); i++)
+		remember_bind(statement, sqlite3_bind_value(statement->handle, i + 1,
+							    sqlite3_column_value(row->handle, i)));
+}
+
 enum step
 statement_step(struct statement *statement)
 {
@@ -396,7 +412,9 @@ statement_step(struct statement *statement)
 	if (rc == SQLITE_DONE)
 		return STEP_DONE;
 	report(statement->db, sqlite3_sql(statement->handle), rc);
-	return (rc & 0xff) == SQLITE_CORRUPT ? STEP_DAMAGED : STEP_FAULT;
+	/* What the schema does not let be is there already: rows have rotted. */
+	return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_CONSTRAINT ? STEP_DAMAGED
+										 : STEP_FAULT;
 }
 
 void

@@ -29,7 +29,9 @@ enum db_access {
 	DB_READ, /* never writes, never checkpoints */
 };
 
-/* What a step came to. STEP_DAMAGED: SQLite found the file malformed where it looked. */
+/* What a step came to. STEP_DAMAGED: SQLite found the file malformed where it looked, or rows that a
+ * constraint does not allow beside what was to be written. A transaction that writes can then only be
+ * rolled back. */
 enum step { STEP_ROW, STEP_DONE, STEP_DAMAGED, STEP_FAULT };
 
 enum checkpoint { CHECKPOINT_PASSIVE, CHECKPOINT_RESTART, CHECKPOINT_TRUNCATE };
@@ -88,6 +90,10 @@ void statement_bind_u64(struct statement *, int index, uint64_t);
 void statement_bind_text(struct statement *, int index, struct text);
 void statement_bind_blob(struct statement *, int index, const void *, size_t);
 void statement_bind_hash(struct statement *, int index, const struct hash *);
+
+/* Binds every column of the row that another statement is at, of whatever kind. */
+void statement_bind_row(struct statement *, struct statement *row);
+int statement_columns(struct statement *);
 
 MUST_CHECK enum step statement_step(struct statement *);
 void statement_reset(struct statement *);

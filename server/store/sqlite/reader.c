@@ -104,6 +104,13 @@ mark_below(struct reading *reading, uint64_t seq, struct head *good, const char 
 	return status == STATUS_OK ? mark(reading, good, what) : status;
 }
 
+static enum status
+mark_own_row(struct reading *reading)
+{
+	struct head good = {.position.link = *reading->genesis};
+	return mark(reading, &good, "the log's own row is malformed");
+}
+
 /* The log's head as its rows have it. */
 static enum status
 head_in_place(struct reading *reading, struct head *head)
@@ -244,9 +251,8 @@ read_range(struct reading *reading, const struct range *range, struct position *
 	if (!pin->present || range->after < rows_end) {
 		status = take_connection(reading);
 		if (status == STATUS_LOG_DAMAGED) {
-			head = (struct head){.position.link = *reading->genesis};
-			*start = reading->page.at = head.position;
-			return mark(reading, &head, "the log's own row is malformed");
+			*start = reading->page.at = (struct position){.link = *reading->genesis};
+			return mark_own_row(reading);
 		}
 		if (status != STATUS_OK)
 			return status;
@@ -323,6 +329,8 @@ seek_in_rows(struct reading *reading, const struct hash *link, uint64_t *steps, 
 	     bool *found)
 {
 	enum status status = take_connection(reading);
+	if (status == STATUS_LOG_DAMAGED)
+		return mark_own_row(reading);
 	if (status != STATUS_OK)
 		return status;
 	uint64_t newest = reading->log.head.position.seq;

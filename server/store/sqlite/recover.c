@@ -321,6 +321,23 @@ empty_files(struct recovery *recovery)
 	return status;
 }
 
+/* Either tells it, for no log is without rows: one malformed page is not in the way. */
+static enum status
+find_next_log_id(struct recovery *recovery)
+{
+	static const char *const queries[] = {"SELECT ifnull(max(id), 0) + 1 FROM logs",
+					      "SELECT ifnull(max(log), 0) + 1 FROM actions"};
+	enum status status = STATUS_STORAGE_UNAVAILABLE;
+	for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+		uint64_t next = 0;
+		if (db_query_u64(recovery->db, queries[i], &next) == STATUS_OK)
+			status = STATUS_OK;
+		if (next > recovery->next_log_id)
+			recovery->next_log_id = next;
+	}
+	return status;
+}
+
 static enum status
 prepare(struct recovery *recovery)
 {
@@ -335,8 +352,7 @@ prepare(struct recovery *recovery)
 	if (status == STATUS_OK)
 		status = db_prepare(db, "DELETE FROM journal WHERE id = ?1", &recovery->forget);
 	if (status == STATUS_OK)
-		status = db_query_u64(db, "SELECT ifnull(max(id), 0) + 1 FROM logs",
-				      &recovery->next_log_id);
+		status = find_next_log_id(recovery);
 	if (status == STATUS_OK)
 		status = db_query_u64(db, "SELECT generation FROM in_place", &recovery->in_place);
 	recovery->next_journal_id = 1;

@@ -28,7 +28,7 @@
 
 struct recovery {
 	struct db *db;
-	struct rows *rows; /* of the same connection */
+	struct rows *rows; /* of a connection that only reads */
 	struct tail *tail;
 	struct apply *apply;
 	struct damage *damage;

@@ -6,9 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
-
-/* How far below a bad row rows_last_good looks for a good one. */
-#define GOOD_STEPS_MAX 1024
+#include "store/sqlite/absent.h"
 
 #define ACTION_COLUMNS "seq, device, ts, link, type, payload"
 
@@ -16,7 +14,8 @@ enum { ROW_SEQ, ROW_DEVICE, ROW_TS, ROW_LINK, ROW_TYPE, ROW_PAYLOAD };
 
 struct rows {
 	struct db *db;
-	struct statement *log, *pair, *page, *downward, *links, *batches, *stamp, *newest;
+	struct statement *log, *pair, *page, *links, *batches, *stamp, *newest, *next, *beyond;
+	struct absent absent;
 	struct buffer writer; /* of the batch that a page is in */
 	uint64_t last;	      /* of that batch */
 	uint64_t received_at;
@@ -47,8 +46,6 @@ rows_new(struct db *db, struct rows **out)
 			      " WHERE log = ?1 AND seq BETWEEN ?2 - 1 AND ?2 ORDER BY seq"},
 		{&rows->page, "SELECT " ACTION_COLUMNS " FROM actions"
 			      " WHERE log = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq"},
-		{&rows->downward, "SELECT " ACTION_COLUMNS " FROM actions"
-				  " WHERE log = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT ?3"},
 		{&rows->links, "SELECT seq, link FROM actions"
 			       " WHERE log = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT ?3"},
 		{&rows->batches, "SELECT last, received_at, writer FROM batches WHERE log = ?1"
@@ -58,12 +55,16 @@ rows_new(struct db *db, struct rows **out)
 			       " WHERE log = ?1 AND device = ?2 AND ts = ?3"},
 		{&rows->newest, "SELECT seq, ts FROM actions INDEXED BY actions_stamp"
 				" WHERE log = ?1 AND device = ?2 ORDER BY ts DESC LIMIT 1"},
+		{&rows->next, "SELECT id, name FROM logs WHERE id > ?1 ORDER BY id LIMIT 1"},
+		{&rows->beyond, "SELECT 1 FROM actions WHERE log = ?1 AND seq > ?2 LIMIT 1"},
 	};
-	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
-		if (db_prepare(db, statements[i].sql, statements[i].statement) != STATUS_OK) {
-			rows_free(rows);
-			return STATUS_STORAGE_UNAVAILABLE;
-		}
+	enum status status = absent_prepare(&rows->absent, db);
+	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]) && status == STATUS_OK;
+	     i++)
+		status = db_prepare(db, statements[i].sql, statements[i].statement);
+	if (status != STATUS_OK) {
+		rows_free(rows);
+		return status;
 	}
 	*out = rows;
 	return STATUS_OK;
@@ -87,7 +88,7 @@ rows_db(struct rows *rows)
 enum status
 rows_log(struct rows *rows, struct text name, const struct hash *genesis, struct log_row *log)
 {
-	*log = (struct log_row){.genesis = *genesis, .head.position.link = *genesis};
+	*log = (struct log_row){.name = name, .genesis = *genesis, .head.position.link = *genesis};
 	statement_bind_text(rows->log, 1, name);
 	enum step step = statement_step(rows->log);
 	enum status status = step == STEP_DONE ? STATUS_OK : step_status(step);
@@ -171,6 +172,8 @@ enum status
 rows_check_head(struct rows *rows, const struct log_row *log)
 {
 	struct position position;
+	if (!log->found)
+		return absent_log(&rows->absent, log->name);
 	enum status status = rows_position(rows, log, log->head.position.seq, &position);
 	if (status == STATUS_OK && !hash_equal(&position.link, &log->head.position.link))
 		status = STATUS_LOG_DAMAGED;
@@ -222,8 +225,10 @@ rows_taken(struct rows *rows, const struct log_row *log, struct text device, uin
 		taken->seq = statement_u64(rows->stamp, 0);
 	}
 	statement_reset(rows->stamp);
+	if (step == STEP_DONE)
+		return absent_stamps(&rows->absent, log->id, device, ts - 1, ts + 1);
 	if (step != STEP_ROW)
-		return step == STEP_DONE ? STATUS_OK : step_status(step);
+		return step_status(step);
 	return check_stamp(rows, log, device, taken, ts);
 }
 
@@ -244,35 +249,67 @@ rows_newest(struct rows *rows, const struct log_row *log, struct text device, ui
 		*newest = statement_u64(rows->newest, 1);
 	}
 	statement_reset(rows->newest);
-	if (step != STEP_ROW)
-		return step == STEP_DONE ? STATUS_OK : step_status(step);
-	return check_stamp(rows, log, device, taken, *newest);
+	enum status status = step == STEP_DONE ? STATUS_OK : step_status(step);
+	if (step == STEP_ROW)
+		status = check_stamp(rows, log, device, taken, *newest);
+	if (status == STATUS_OK)
+		status = absent_stamps(&rows->absent, log->id, device, *newest, TS_MAX + 1);
+	return status;
 }
 
+enum status
+rows_stamped(struct rows *rows, const struct log_row *log, const struct row *row)
+{
+	statement_bind_u64(rows->stamp, 1, log->id);
+	statement_bind_text(rows->stamp, 2, row->action.device);
+	statement_bind_u64(rows->stamp, 3, row->action.ts);
+	const enum step step = statement_step(rows->stamp);
+	enum status status = step_status(step);
+	if (step == STEP_ROW && statement_u64(rows->stamp, 0) != row->seq)
+		status = STATUS_LOG_DAMAGED;
+	statement_reset(rows->stamp);
+	return status;
+}
+
+/* The highest that verifies below one that does not, and above one that does. */
+static enum status
+close_in(struct rows *rows, const struct log_row *log, uint64_t bad, struct position *good)
+{
+	while (good->seq + 1 < bad) {
+		const uint64_t middle = good->seq + (bad - good->seq) / 2;
+		struct position position;
+		const enum status status = rows_position(rows, log, middle, &position);
+		if (status == STATUS_STORAGE_UNAVAILABLE)
+			return status;
+		if (status == STATUS_OK)
+			*good = position;
+		else
+			bad = middle;
+	}
+	return STATUS_OK;
+}
+
+/* Downwards in steps that double, since a malformed page may hold any number of rows. */
 enum status
 rows_last_good(struct rows *rows, const struct log_row *log, uint64_t seq, struct head *good)
 {
 	*good = (struct head){.position.link = log->genesis};
 	if (!log->found)
 		return STATUS_OK;
-	statement_bind_u64(rows->downward, 1, log->id);
-	statement_bind_u64(rows->downward, 2, seq);
-	statement_bind_u64(rows->downward, 3, GOOD_STEPS_MAX);
-	struct row candidate = {0}; /* needs the link before it; seq 0: there is none */
-	enum step step = statement_step(rows->downward);
-	for (; step == STEP_ROW; step = statement_step(rows->downward)) {
-		struct row row;
-		bool readable = read_action(rows->downward, &row);
-		if (readable && candidate.seq == row.seq + 1 && follows(&row.link, &candidate))
+	uint64_t bad = seq + 1;
+	for (uint64_t stride = 1; bad > 1; stride *= 2) {
+		const uint64_t probe = bad > stride ? bad - stride : 1;
+		struct position position;
+		const enum status status = rows_position(rows, log, probe, &position);
+		if (status == STATUS_STORAGE_UNAVAILABLE)
+			return status;
+		if (status == STATUS_OK) {
+			good->position = position;
 			break;
-		candidate = readable ? row : (struct row){0};
-		if (candidate.seq == 1 && follows(&log->genesis, &candidate))
-			break;
+		}
+		bad = probe;
 	}
-	statement_reset(rows->downward);
-	if (step == STEP_ROW)
-		good->position = (struct position){candidate.seq, candidate.link};
-	return step == STEP_FAULT ? STATUS_STORAGE_UNAVAILABLE : STATUS_OK;
+	return close_in(rows, log, bad, &good->position);
 }
 
 /* Moves on to the batch that a row is in. What no batch covers has no receipt: the chain does not
@@ -379,4 +416,35 @@ rows_seek(struct rows *rows, const struct log_row *log, const struct hash *link,
 	if (step == STEP_FAULT)
 		return STATUS_STORAGE_UNAVAILABLE;
 	return complete ? STATUS_OK : STATUS_LOG_DAMAGED;
+}
+
+enum status
+rows_next_log(struct rows *rows, uint64_t after, struct found_log *next)
+{
+	*next = (struct found_log){0};
+	statement_bind_u64(rows->next, 1, after);
+	const enum step step = statement_step(rows->next);
+	enum status status = step == STEP_DONE ? STATUS_OK : step_status(step);
+	if (step == STEP_ROW) {
+		const struct text name = statement_text(rows->next, 1);
+		next->id = statement_u64(rows->next, 0);
+		if (log_name_is_valid(name) && next->id > after && next->id <= SEQ_MAX) {
+			next->name_size = name.size;
+			memcpy(next->name, name.data, name.size);
+		}
+	}
+	statement_reset(rows->next);
+	return status;
+}
+
+enum status
+rows_end(struct rows *rows, const struct log_row *log)
+{
+	statement_bind_u64(rows->beyond, 1, log->id);
+	statement_bind_u64(rows->beyond, 2, log->head.position.seq);
+	const enum step step = statement_step(rows->beyond);
+	statement_reset(rows->beyond);
+	if (step == STEP_FAULT)
+		return STATUS_STORAGE_UNAVAILABLE;
+	return step == STEP_DONE ? STATUS_OK : STATUS_LOG_DAMAGED;
 }

@@ -28,6 +28,7 @@ struct db *rows_db(struct rows *);
 
 /* A log as its row in `logs` says: nothing of it is verified yet. */
 struct log_row {
+	struct text name; /* as it was asked for; borrowed */
 	bool found;
 	uint64_t id;
 	struct hash genesis;
@@ -48,7 +49,7 @@ struct checked_row {
 MUST_CHECK enum status rows_check(struct rows *, const struct log_row *, uint64_t seq,
 				  struct text device, struct checked_row *);
 
-/* The log's newest row is there, verifies, and is what the log's head says. */
+/* The log's newest row is there, verifies, and is what the log's head says; or there is no such log. */
 MUST_CHECK enum status rows_check_head(struct rows *, const struct log_row *);
 
 /* Verified position; seq 0 is the genesis. */
@@ -63,8 +64,11 @@ MUST_CHECK enum status rows_taken(struct rows *, const struct log_row *, struct 
 MUST_CHECK enum status rows_newest(struct rows *, const struct log_row *, struct text device,
 				   uint64_t *newest, struct taken *);
 
-/* The last position at or below seq whose row verifies, as far as a bounded search finds one; else
- * the genesis. */
+/* The index of stamps leads to a row that verified. */
+MUST_CHECK enum status rows_stamped(struct rows *, const struct log_row *, const struct row *);
+
+/* A position at or below seq whose row verifies, and above which one does not: seq itself where that
+ * is good, else the next below what is bad around it. The genesis when there is none. */
 MUST_CHECK enum status rows_last_good(struct rows *, const struct log_row *, uint64_t seq,
 				      struct head *good);
 
@@ -76,5 +80,18 @@ MUST_CHECK enum status rows_page(struct rows *, const struct log_row *, struct r
  * *seq to where it is, or to where to go on. */
 MUST_CHECK enum status rows_seek(struct rows *, const struct log_row *, const struct hash *link,
 				 uint64_t *steps, uint64_t *seq, bool *found);
+
+/* A log of the table. */
+struct found_log {
+	uint64_t id;	  /* 0: there is none */
+	size_t name_size; /* 0: what stands there is no name, or its id is none of this place */
+	char name[LOG_NAME_SIZE_MAX];
+};
+
+/* The first log whose id is greater. */
+MUST_CHECK enum status rows_next_log(struct rows *, uint64_t after, struct found_log *);
+
+/* No row of the log is beyond its head. */
+MUST_CHECK enum status rows_end(struct rows *, const struct log_row *);
 
 #endif

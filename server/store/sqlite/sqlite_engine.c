@@ -16,6 +16,7 @@
 #include "store/sqlite/reader.h"
 #include "store/sqlite/recover.h"
 #include "store/sqlite/rows.h"
+#include "store/sqlite/scrub.h"
 #include "store/sqlite/shard_file.h"
 #include "store/sqlite/tail.h"
 
@@ -39,6 +40,7 @@ struct sqlite_engine {
 	struct damage *damage;
 	struct apply *apply;
 	struct readers *readers;
+	struct scrub scrub;
 	struct gatherer gatherer;
 	struct generations generations;
 	bool applier_runs;
@@ -125,42 +127,81 @@ check_damage(struct sqlite_engine *engine, const struct append *appends, size_t 
 	return STATUS_OK;
 }
 
-/* A log that comes into the tail needs its id; a log that is new gets one, which its row will have
- * when its first action is in place. */
-static enum status
-stage(struct sqlite_engine *engine, struct tail_batch *batch, const struct append *append)
+/* Whether an append before this one in the group is of the same log. */
+static bool
+has_one_before(const struct append *appends, size_t i)
 {
-	const struct batch *from = append->batch;
-	struct log_row log = {0};
-	const struct tail_log *in_tail = tail_find(engine->tail, &from->genesis);
-	if (in_tail == NULL) {
-		enum status status = rows_log(engine->rows, from->log, &from->genesis, &log);
-		if (status != STATUS_OK)
-			return STATUS_STORAGE_UNAVAILABLE;
-		if (log.head.position.seq != append->expected.position.seq ||
-		    !hash_equal(&log.head.position.link, &append->expected.position.link)) {
-			log_error("store", "a log's row has changed on disk",
-				  LOG_STR("file", db_path(engine->db)), LOG_TEXT("log", from->log),
-				  LOG_U64("seq", log.head.position.seq),
-				  LOG_U64("expected", append->expected.position.seq));
-			return STATUS_STORAGE_UNAVAILABLE;
-		}
-		if (!log.found)
-			log.id = engine->next_log_id++;
+	const struct hash *genesis = &appends[i].batch->genesis;
+	while (i-- > 0) {
+		if (hash_equal(&appends[i].batch->genesis, genesis))
+			return true;
 	}
-	if (!tail_stage(engine->tail, batch, &from->genesis, log.id, !log.found))
-		return out_of_memory(engine);
-	return STATUS_OK;
+	return false;
+}
+
+/* The row of a log that comes into the tail must be what was gathered. If it is not any more, gathering
+ * again finds out why. */
+static enum status
+look_up(struct sqlite_engine *engine, const struct append *appends, size_t i, struct log_row *log)
+{
+	const struct append *append = &appends[i];
+	const struct batch *from = append->batch;
+	const struct position *head = &log->head.position;
+	if (tail_find(engine->tail, &from->genesis) != NULL)
+		return STATUS_OK;
+	const enum status status = rows_log(engine->rows, from->log, &from->genesis, log);
+	if (status != STATUS_OK)
+		return status;
+	if (head->seq == append->expected.position.seq &&
+	    hash_equal(&head->link, &append->expected.position.link))
+		return STATUS_OK;
+	if (has_one_before(appends, i))
+		return STATUS_OK;
+	log_error("store", "a log's row has changed on disk", LOG_STR("file", db_path(engine->db)),
+		  LOG_TEXT("log", from->log), LOG_U64("seq", head->seq),
+		  LOG_U64("expected", append->expected.position.seq));
+	return STATUS_LOG_DAMAGED;
 }
 
 static enum status
-stage_group(struct sqlite_engine *engine, struct group *group, const struct append *appends)
+look_up_all(struct sqlite_engine *engine, const struct append *appends, size_t count,
+	    struct log_row *logs)
 {
 	enum status status = db_begin(engine->look_db, false);
-	struct tail_batch *batch = group->first;
-	for (size_t i = 0; batch != NULL && status == STATUS_OK; i++, batch = batch->next)
-		status = stage(engine, batch, &appends[i]);
+	for (size_t i = 0; i < count && status == STATUS_OK; i++)
+		status = look_up(engine, appends, i, &logs[i]);
 	db_rollback(engine->look_db);
+	return status;
+}
+
+/* A log that is new gets an id, which its row will have when its first action is in place. */
+static enum status
+stage_all(struct sqlite_engine *engine, struct group *group, const struct append *appends,
+	  struct log_row *logs)
+{
+	struct tail_batch *batch = group->first;
+	for (size_t i = 0; batch != NULL; i++, batch = batch->next) {
+		const struct hash *genesis = &appends[i].batch->genesis;
+		if (!logs[i].found && tail_find(engine->tail, genesis) == NULL)
+			logs[i].id = engine->next_log_id++;
+		if (!tail_stage(engine->tail, batch, genesis, logs[i].id, !logs[i].found))
+			return out_of_memory(engine);
+	}
+	return STATUS_OK;
+}
+
+/* After STATUS_LOG_DAMAGED nothing is staged. */
+static enum status
+stage_group(struct sqlite_engine *engine, struct group *group, const struct append *appends,
+	    size_t count)
+{
+	struct log_row *logs = calloc(count, sizeof(*logs));
+	if (logs == NULL)
+		return out_of_memory(engine);
+	enum status status = look_up_all(engine, appends, count, logs);
+	if (status == STATUS_OK)
+		status = stage_all(engine, group, appends, logs);
+	free(logs);
 	return status;
 }
 
@@ -177,12 +218,12 @@ engine_write(struct engine *base, const struct append *appends, size_t count)
 	/* Only now: what was put in place meanwhile may have found one of these logs damaged. */
 	if (status == STATUS_OK)
 		status = check_damage(engine, appends, count);
+	if (status == STATUS_OK)
+		status = stage_group(engine, &group, appends, count);
 	if (status == STATUS_LOG_DAMAGED) {
 		free_group(&group);
 		return status;
 	}
-	if (status == STATUS_OK)
-		status = stage_group(engine, &group, appends);
 	if (status == STATUS_OK)
 		status = generations_append(&engine->generations, group.first);
 	if (status != STATUS_OK) {
@@ -277,6 +318,7 @@ engine_close(struct engine *base)
 	if (engine->applier_runs)
 		applier_stop(&engine->generations.applier);
 	readers_free(engine->readers);
+	scrub_close(&engine->scrub);
 	rows_free(engine->rows);
 	db_close(engine->look_db);
 	db_close(engine->db); /* before what it reads by its feeds */
@@ -310,6 +352,12 @@ engine_seek(struct engine *base, struct text log, const struct hash *genesis,
 	return readers_seek(engine_of(base)->readers, log, genesis, link, from, steps, found, seq);
 }
 
+static enum status
+engine_scrub(struct engine *base, struct walk *walk, uint64_t rows_max, struct walked *walked)
+{
+	return scrub_step(&engine_of(base)->scrub, walk, rows_max, walked);
+}
+
 static const struct engine_ops ops = {
 	.alone = true,
 	.gather = engine_gather,
@@ -320,6 +368,7 @@ static const struct engine_ops ops = {
 	.head = engine_head,
 	.read = engine_read,
 	.seek = engine_seek,
+	.scrub = engine_scrub,
 };
 
 static enum status
@@ -350,6 +399,8 @@ build(struct sqlite_engine *engine, const struct sqlite_options *options)
 		readers_new(options->path, options->readers, engine->tail, engine->damage);
 	if (engine->readers == NULL)
 		return out_of_memory(engine);
+	engine->scrub = (struct scrub){
+		.path = db_path(engine->db), .tail = engine->tail, .damage = engine->damage};
 	engine->generations.tail = engine->tail;
 	engine->generations.applier.db = engine->db;
 	engine->generations.applier.slice_actions = options->slice_actions;
@@ -365,10 +416,8 @@ recover_journal(struct sqlite_engine *engine, const struct sqlite_options *optio
 				    .damage = engine->damage,
 				    .files = engine->generations.files,
 				    .slice_actions = options->slice_actions};
-	enum status status = rows_new(engine->db, &recovery.rows);
-	if (status == STATUS_OK)
-		status = recover(&recovery);
-	rows_free(recovery.rows);
+	recovery.rows = engine->rows;
+	enum status status = recover(&recovery);
 	if (status != STATUS_OK)
 		return status;
 	engine->next_log_id = recovery.next_log_id;
@@ -379,17 +428,23 @@ recover_journal(struct sqlite_engine *engine, const struct sqlite_options *optio
 	return status;
 }
 
-/* The writer looks through eyes of its own from now on, and the applier works. */
+/* The writer looks through eyes of its own: a malformed page that they meet is in the way of no
+ * transaction that writes. */
 static enum status
-divide(struct sqlite_engine *engine, const struct sqlite_options *options, const char **problem)
+open_eyes(struct sqlite_engine *engine, const struct sqlite_options *options, const char **problem)
 {
 	enum status status = db_open(options->path, DB_READ, &engine->look_db, problem);
 	if (status == STATUS_OK)
 		status = rows_new(engine->look_db, &engine->rows);
 	engine->gatherer = (struct gatherer){engine->rows, engine->tail, engine->damage};
+	return status;
+}
+
+static enum status
+start_applier(struct sqlite_engine *engine)
+{
 	engine->generations.applier.apply = engine->apply;
-	if (status == STATUS_OK)
-		status = applier_start(&engine->generations.applier);
+	const enum status status = applier_start(&engine->generations.applier);
 	engine->applier_runs = status == STATUS_OK;
 	return status;
 }
@@ -411,8 +466,10 @@ open_all(struct sqlite_engine *engine, const struct sqlite_options *options, con
 				  options->path);
 	status = build(engine, options);
 	if (status == STATUS_OK)
+		status = open_eyes(engine, options, problem);
+	if (status == STATUS_OK)
 		status = recover_journal(engine, options);
-	return status == STATUS_OK ? divide(engine, options, problem) : status;
+	return status == STATUS_OK ? start_applier(engine) : status;
 }
 
 enum status

@@ -16,9 +16,9 @@
  * is found there), tail with tail_batch and tail_stamps (what is acknowledged but not yet in place),
  * generations (how it moves from one to the other), applier (the thread that works for that), apply
  * (its slices), feed and slice (rows that SQLite reads from memory), recover (the journal at start),
- * rows and relink (verified reading of what is in place), gather (the writer's look-ups), pool and
- * reader (the readers' side), damage (which logs did not verify), checkpoint (when the WAL goes into
- * the file), sqlite_engine (the ops).
+ * rows, relink and absent (verified reading of what is in place), gather (the writer's look-ups), pool
+ * and reader (the readers' side), scrub (the walk for rot), damage (which logs did not verify),
+ * checkpoint (when the WAL goes into the file), sqlite_engine (the ops).
  *
  * Invariants:
  * 1. Exactly one connection writes and checkpoints, the applier's; the others open read-only and
