@@ -2,6 +2,15 @@
 PRAGMA application_id = 1163030577; -- "ERp1"
 PRAGMA user_version = 1;
 
+-- Every generation of the journal's files up to this one is in place, or kept in the table journal; last_id is their last
+-- record's, commits a count of the transactions. The first table: its page goes first from the WAL into the file.
+CREATE TABLE in_place (
+	generation INTEGER NOT NULL,
+	last_id INTEGER NOT NULL,
+	commits INTEGER NOT NULL
+) STRICT;
+INSERT INTO in_place VALUES (0, 0, 0);
+
 CREATE TABLE shard (
 	row INTEGER PRIMARY KEY CHECK (row = 1),
 	number INTEGER NOT NULL,
@@ -39,12 +48,6 @@ CREATE TABLE batches (
 	writer TEXT NOT NULL,
 	PRIMARY KEY (log, seq)
 ) STRICT, WITHOUT ROWID;
-
--- Every generation of the journal's files up to this one is in place, or kept in the table journal.
-CREATE TABLE in_place (
-	generation INTEGER NOT NULL
-) STRICT;
-INSERT INTO in_place VALUES (0);
 
 CREATE TABLE journal (
 	id INTEGER PRIMARY KEY,

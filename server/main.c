@@ -142,7 +142,7 @@ static bool
 raise_descriptor_limit(const struct listener_options *listener, const struct config *config)
 {
 	const rlim_t needed = listener_descriptors(listener) + DESCRIPTORS_OTHER +
-			      config->store.shards * (10 + 3 * config->server.threads);
+			      config->store.shards * (11 + 3 * config->server.threads);
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		return fail("cannot start", strerror(errno));
@@ -269,7 +269,8 @@ serve(struct server *server, const sigset_t *signals)
 		return EXIT_FAILURE;
 	log_info("main", "listening", LOG_STR("address", listener_address(server->listener)),
 		 LOG_STR("version", EDGEREPLAY_VERSION));
-	sd_notify(0, "READY=1");
+	sd_notifyf(0, "READY=1\nSTATUS=%u of %lu shards down", store_down(server->store),
+		   (unsigned long)server->config.store.shards);
 	server_wait(server, signals);
 	return server_stop(server) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -7,6 +7,7 @@
  *             cmd_head        │         phone_heal     what a 409 means
  *             cmd_verify      │         phone_pull     pages
  *             cmd_repair      │
+ *             cmd_accept_loss │
  *                             ├───────▶ phone_store    the local file: what survives kill -9
  *                             └───────▶ transport      HTTP
  *
@@ -41,13 +42,14 @@ struct cli_options {
 	const char *until;
 	const char *from;     /* a copy of the log */
 	const char *out;      /* for what is removed */
-	const char *argument; /* FILE of push, DIR of verify and repair */
+	const char *argument; /* FILE of push, DIR of verify, repair and accept-loss */
 	uint64_t after;
 	bool has_after;
 	uint64_t batch;	      /* actions a request, ≥ 1 */
 	uint64_t give_up_sec; /* since the last success */
 	bool reject;	      /* --on-conflict=reject */
 	bool resume;
+	uint64_t shard;
 	bool dry_run;
 	bool quiet;
 	bool json;
@@ -59,5 +61,6 @@ enum exit_code cmd_head(const struct cli_options *);
 enum exit_code cmd_status(const struct cli_options *);
 enum exit_code cmd_verify(const struct cli_options *);
 enum exit_code cmd_repair(const struct cli_options *);
+enum exit_code cmd_accept_loss(const struct cli_options *);
 
 #endif

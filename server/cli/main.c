@@ -12,6 +12,7 @@
 
 #define BATCH_MAX 100000
 #define GIVE_UP_SEC_MAX 31536000
+#define SHARD_MAX 255
 
 enum flag {
 	FLAG_URL = 1 << 0,
@@ -32,6 +33,7 @@ enum flag {
 	FLAG_FROM = 1 << 15,
 	FLAG_OUT = 1 << 16,
 	FLAG_DRY_RUN = 1 << 17,
+	FLAG_SHARD = 1 << 18,
 };
 
 #define FLAGS_EVERYWHERE (FLAG_QUIET | FLAG_JSON | FLAG_HELP | FLAG_VERSION)
@@ -92,6 +94,14 @@ static const struct command COMMANDS[] = {
 	 "                         is cut behind its last good action; phones push theirs again\n"
 	 "      --out=FILE         gets what is cut (DIR.removed-NAME-TIME.ndjson)\n"
 	 "      --dry-run          says what would be done\n"},
+	{"accept-loss", cmd_accept_loss, FLAG_SHARD, FLAG_DRY_RUN, 1, 1,
+	 "accept-loss DIR --shard=N [--dry-run]\n"
+	 "    Makes a shard serve again that a start refuses because its files lack what they "
+	 "had:\n"
+	 "    says what is lost, puts aside what cannot be used (nothing is deleted), and keeps "
+	 "the\n"
+	 "    rest. Phones that have what is lost bring it back. First try to put the files back.\n"
+	 "      --dry-run          only says what it would do\n"},
 };
 
 #define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
@@ -114,6 +124,7 @@ static const struct option FLAGS[] = {
 	{"version", no_argument, NULL, FLAG_VERSION},
 	{"from", required_argument, NULL, FLAG_FROM},
 	{"out", required_argument, NULL, FLAG_OUT},
+	{"shard", required_argument, NULL, FLAG_SHARD},
 	{"dry-run", no_argument, NULL, FLAG_DRY_RUN},
 	{NULL, 0, NULL, 0},
 };
@@ -207,6 +218,8 @@ set_flag(struct cli_options *options, enum flag flag)
 	case FLAG_OUT:
 		options->out = optarg;
 		return true;
+	case FLAG_SHARD:
+		return set_number("shard", 0, SHARD_MAX, &options->shard);
 	case FLAG_DRY_RUN:
 		options->dry_run = true;
 		return true;

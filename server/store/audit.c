@@ -152,7 +152,7 @@ audit_shard(const struct audit_target *target, const struct audit_observer *obse
 	enum status status = audit_open(&audit);
 	if (status == STATUS_OK)
 		status = audit_logs(&audit);
-	if (status == STATUS_OK)
+	if (status == STATUS_OK && !target->rows_only)
 		status = audit_journal(&audit);
 	if (status == STATUS_OK)
 		status = check_file(&audit);

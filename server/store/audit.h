@@ -1,12 +1,13 @@
 /*
  * audit: the offline check of one shard file: everything that can be computed again is.
  *
- * Of each log, from its genesis: every digest and link, the head, that names, stamps and sizes are
- * what the protocol allows (an id is made of a stamp that fits 48 bits and the digest: it needs no
- * check of its own), that each action is in the index of stamps, that batches cover the log without
- * gap and were received in order. Of the journal: that each row verifies and connects to its log;
- * rows that are not yet in place are no finding, a crash leaves them and the next start applies
- * them. Of the file: that it is the shard it should be, and SQLite's own integrity check.
+ * Of each log, from its genesis: every digest and link, the head, that names, stamps and sizes
+ * are what the protocol allows (an id is made of a stamp that fits 48 bits and the digest: it
+ * needs no check of its own), that each action is in the index of stamps, that batches cover the
+ * log without gap and were received in order. Of the journal: that each row verifies and connects
+ * to its log; rows that are not yet in place are no finding, a crash leaves them and the next
+ * start applies them. Of the files: that they have what the shard's anchor says was on the disk.
+ * Of the file: that it is the shard it should be, and SQLite's own integrity check.
  *
  * Nothing is changed: a hot WAL is read, not applied. The caller holds the directory's lock.
  *
@@ -15,6 +16,7 @@
 #ifndef STORE_AUDIT_H
 #define STORE_AUDIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +27,7 @@ struct audit_target {
 	const char *path;
 	unsigned shard, shards;
 	const uint8_t *id; /* 16 bytes, from the manifest */
+	bool rows_only;	   /* without the journal and the anchor */
 };
 
 /* Something wrong. log is empty and seq 0 where it is not in one; of each log only the first bad

@@ -6,6 +6,7 @@
 #include "store/audit_work.h"
 #include "store/sqlite/journal.h"
 #include "store/sqlite/journal_read.h"
+#include "store/sqlite/loss.h"
 
 /* The link of a row in place. */
 static enum status
@@ -160,22 +161,37 @@ open_files(struct audit *audit, struct journal_file files[2])
 	return status;
 }
 
+/* What a start would be refused for. */
+static enum status
+check_loss(struct audit *audit, struct journal_file files[2], struct loss *loss)
+{
+	struct anchor anchor = {.fd = -1};
+	const char *problem = "out of memory";
+	char *path = anchor_path(audit->target->path);
+	enum status status =
+		path == NULL ? STATUS_STORAGE_UNAVAILABLE
+			     : anchor_open(&anchor, path, audit->target->id, false, &problem);
+	free(path);
+	if (status != STATUS_OK)
+		audit_find(audit, TEXT(""), 0, problem);
+	status = loss_look(audit->db, files, &anchor, loss);
+	anchor_close(&anchor);
+	if (status == STATUS_OK && loss->kind != LOSS_NONE)
+		audit_find(audit, TEXT(""), 0, loss_sentence(loss, audit->target->path));
+	return status;
+}
+
 static enum status
 check_files(struct audit *audit)
 {
 	const uint64_t findings = audit->totals->findings;
 	struct journal_file files[2] = {{.fd = -1}, {.fd = -1}};
-	uint64_t in_place;
-	enum status status = db_query_u64(audit->db, "SELECT generation FROM in_place", &in_place);
-	if (status != STATUS_OK)
-		return audit_end(audit, TEXT(""), 0, STEP_FAULT);
-	status = open_files(audit, files);
-	if (status == STATUS_OK && !journal_files_are_whole(files, in_place))
-		audit_find(audit, TEXT(""), 0,
-			   "rows that were in place are not there any more: the WAL or the file is "
-			   "older than the journal");
+	struct loss loss;
+	enum status status = open_files(audit, files);
 	if (status == STATUS_OK)
-		status = journal_files_read(files, in_place, visit_entry, audit);
+		status = check_loss(audit, files, &loss);
+	if (status == STATUS_OK)
+		status = journal_files_read(files, loss.in_place.generation, visit_entry, audit);
 	if (status != STATUS_OK && audit->totals->findings == findings)
 		audit_find(audit, TEXT(""), 0, "a journal file cannot be read: see the log");
 	journal_file_close(&files[0]);

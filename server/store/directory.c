@@ -195,8 +195,8 @@ write_manifest_new(const struct directory *directory, const char **problem)
 	return status;
 }
 
-/* Whether the name is a shard file's, that of one of its companions (-wal, -shm), or of its journal's
- * files. */
+/* Whether the name is a shard file's, that of one of its companions (-wal, -shm), of its journal's files,
+ * or of its anchor. */
 static bool
 is_shard_file(const char *name)
 {
@@ -206,7 +206,8 @@ is_shard_file(const char *name)
 	const char *number = name + sizeof(prefix) - 1;
 	const size_t digits = strspn(number, "0123456789");
 	return digits > 0 && (strncmp(number + digits, ".db", 3) == 0 ||
-			      strncmp(number + digits, ".journal-", 9) == 0);
+			      strncmp(number + digits, ".journal-", 9) == 0 ||
+			      strcmp(number + digits, ".anchor") == 0);
 }
 
 /* Counts the shard files, and removes them where asked to. */

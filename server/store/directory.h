@@ -4,7 +4,7 @@
  *     DIR/lock          held (flock) while the directory is open: one daemon or tool at a time
  *     DIR/manifest      how many shards there are, and a random id for each; text, never changed
  *     DIR/shard-00.db   one a shard; keeps its number, the count and its id, which must equal the
- * manifest's
+ * manifest's; beside it its WAL, journal files and anchor
  *
  * A directory is made in an order that a crash cannot confuse with a lost file: manifest.new, the
  * shard files, then manifest.new becomes manifest. Nothing is served before that. So a manifest.new

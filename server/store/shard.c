@@ -29,6 +29,7 @@ struct shard {
 	pthread_rwlock_t engine_lock;
 	struct engine *engine; /* NULL while the shard is down */
 	uint64_t reopen_at;    /* monotonic msec */
+	bool refused;	       /* it stays down: the writer's */
 
 	pthread_mutex_t clock_lock;
 	struct clock_policy clock;
@@ -76,12 +77,24 @@ shard_fall(struct shard *shard)
 		shard->reopen_at = now;
 }
 
+static void
+shard_stay_down(struct shard *shard, enum status status, const char *problem)
+{
+	shard->refused = status == STATUS_LOG_DAMAGED;
+	if (shard->refused)
+		log_error("store", "shard refused", LOG_U64("shard", shard->options.number),
+			  LOG_STR("problem", problem));
+	else
+		log_limited(LOG_ERROR, "store", "shard cannot be opened",
+			    LOG_U64("shard", shard->options.number), LOG_STR("problem", problem));
+}
+
 /* Starts the shard again, at most once in REOPEN_MSEC. */
 static void
 shard_rise(struct shard *shard)
 {
 	const uint64_t now = clock_monotonic_msec();
-	if (now < shard->reopen_at)
+	if (shard->refused || now < shard->reopen_at)
 		return;
 	shard->reopen_at = now + REOPEN_MSEC;
 	struct engine *engine = NULL;
@@ -89,8 +102,7 @@ shard_rise(struct shard *shard)
 	const enum status status = shard->options.open(shard->options.open_cookie,
 						       shard->options.number, &engine, &problem);
 	if (status != STATUS_OK) {
-		log_limited(LOG_ERROR, "store", "shard cannot be opened",
-			    LOG_U64("shard", shard->options.number), LOG_STR("problem", problem));
+		shard_stay_down(shard, status, problem);
 		return;
 	}
 	pthread_rwlock_wrlock(&shard->engine_lock);
@@ -222,8 +234,9 @@ writer_main(void *cookie)
 			wait_msec = 0;
 		}
 	}
-	shard->at_rest = shard->engine != NULL &&
-			 shard->engine->ops->settle_down(shard->engine) == STATUS_OK;
+	shard->at_rest =
+		shard->refused || (shard->engine != NULL &&
+				   shard->engine->ops->settle_down(shard->engine) == STATUS_OK);
 	return NULL;
 }
 
@@ -273,22 +286,24 @@ enum status
 shard_open(const struct shard_options *options, struct shard **opened, const char **problem)
 {
 	struct shard *shard = shard_new(options);
+	*opened = NULL;
 	if (shard == NULL) {
 		*problem = "out of memory";
 		return STATUS_STORAGE_UNAVAILABLE;
 	}
-	enum status status =
+	const enum status status =
 		options->open(options->open_cookie, options->number, &shard->engine, problem);
-	if (status == STATUS_OK && pthread_create(&shard->writer, NULL, writer_main, shard) != 0) {
-		*problem = "cannot start a thread";
-		status = STATUS_STORAGE_UNAVAILABLE;
-	}
 	if (status != STATUS_OK) {
+		shard_stay_down(shard, status, *problem);
+		shard->reopen_at = clock_monotonic_msec() + REOPEN_MSEC;
+	}
+	if (pthread_create(&shard->writer, NULL, writer_main, shard) != 0) {
+		*problem = "cannot start a thread";
 		shard_free(shard);
-		return status;
+		return STATUS_STORAGE_UNAVAILABLE;
 	}
 	*opened = shard;
-	return STATUS_OK;
+	return status;
 }
 
 void

@@ -10,7 +10,10 @@
  * What needs the log is decided here, where its head cannot move: no lock, no check-then-act race.
  *
  * After a fault of the storage the engine is closed, what was remembered is forgotten, and the
- * shard starts again as at start-up; until then it answers STATUS_STORAGE_UNAVAILABLE.
+ * shard starts again as at start-up; until then it answers STATUS_STORAGE_UNAVAILABLE. A shard
+ * whose files lack what they had (the engine's STATUS_LOG_DAMAGED) is refused: it answers the
+ * same, and does not try again, for only an operator can help and needs the directory for
+ * himself.
  *
  * Threads: shard_submit() and the readers from any thread; done() runs on the writer, must not
  * block or submit.
@@ -41,18 +44,21 @@ struct shard_options {
 	void (*committed)(void *cookie, const struct hash *genesis, const struct head *);
 	void *committed_cookie;
 
-	/* Opens the engine; called at start and again after each fault. */
+	/* Opens the engine; called at start and again after each fault. STATUS_LOG_DAMAGED: trying again
+	 * is in vain. */
 	enum status (*open)(void *cookie, unsigned number, struct engine **, const char **problem);
 	void *open_cookie;
 };
 
-/* Opens the engine and starts the writer. *problem as in store_open(). */
-MUST_CHECK enum status shard_open(const struct shard_options *, struct shard **,
+/* Opens the engine and starts the writer. *problem as in store_open(). When it was the engine that could
+ * not be opened, the shard is there all the same, down or refused; else *opened is NULL. */
+MUST_CHECK enum status shard_open(const struct shard_options *, struct shard **opened,
 				  const char **problem);
 
 /* Stopping takes three steps, so that many shards stop side by side and readers may still be there:
  * shard_quiesce() accepts no more jobs; shard_stop() waits until all accepted ones are done and the
- * engine is at rest (false: it did not come to rest, and the next start has to recover);
+ * engine is at rest (false: it did not come to rest, and the next start has to recover; a refused shard
+ * was not touched);
  * shard_close(), after the readers ended, frees. */
 void shard_quiesce(struct shard *);
 bool shard_stop(struct shard *);

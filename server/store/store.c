@@ -1,9 +1,11 @@
 #include "store/store.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/problem.h"
 #include "store/directory.h"
 #include "store/scrubber.h"
 #include "store/shard.h"
@@ -14,6 +16,7 @@ struct store {
 	struct shard *shards[SHARDS_MAX];
 	unsigned opened; /* of them */
 	struct scrubber *scrubber;
+	unsigned down;	 /* of those, at start */
 };
 
 /* The first bits of the genesis link: doubling the shards splits each in two by one more bit. */
@@ -22,6 +25,18 @@ shard_of(const struct store *store, const struct hash *genesis)
 {
 	const unsigned first = genesis->bytes[0];
 	return store->shards[first * store->directory.shards / 256];
+}
+
+static void
+add_advice(const struct store *store, unsigned number, const char **problem)
+{
+	char *what = strdup(*problem); /* stands where the sentence is made */
+	if (what != NULL)
+		*problem = problem_format(
+			"%s. Put the shard's files back, all from one copy; or accept the loss, "
+			"which phones then heal: edgereplay accept-loss %s --shard=%u",
+			what, store->directory.path, number);
+	free(what);
 }
 
 static enum status
@@ -44,6 +59,8 @@ open_engine(void *cookie, unsigned number, struct engine **engine, const char **
 		options.id[i] = store->directory.ids[number][i];
 	const enum status status = sqlite_engine_open(&options, engine, problem);
 	free(path);
+	if (status == STATUS_LOG_DAMAGED)
+		add_advice(store, number, problem);
 	return status;
 }
 
@@ -64,9 +81,13 @@ open_shards(struct store *store, const char **problem)
 						    .open = open_engine,
 						    .open_cookie = store};
 		const enum status status = shard_open(&shard, &store->shards[number], problem);
-		if (status != STATUS_OK)
+		store->opened += store->shards[number] != NULL;
+		store->down += status != STATUS_OK;
+		/* The others serve, unless there are none, or the directory is not yet one. */
+		if (status != STATUS_OK &&
+		    (store->shards[number] == NULL || store->directory.is_new ||
+		     store->down == store->directory.shards))
 			return status;
-		store->opened++;
 	}
 	return store->directory.is_new ? directory_commit(&store->directory, problem) : STATUS_OK;
 }
@@ -97,10 +118,19 @@ store_open(const struct store_options *options, struct store **opened, const cha
 		store_close(store);
 		return status;
 	}
-	log_info("store", "store opened", LOG_STR("dir", options->dir),
-		 LOG_U64("shards", store->directory.shards));
+	log_write(store->down == 0 ? LOG_INFO : LOG_ERROR, "store", "store opened",
+		  (struct log_field[]){LOG_STR("dir", options->dir),
+				       LOG_U64("shards", store->directory.shards),
+				       LOG_U64("down", store->down)},
+		  3);
 	*opened = store;
 	return STATUS_OK;
+}
+
+unsigned
+store_down(const struct store *store)
+{
+	return store->down;
 }
 
 bool

@@ -66,10 +66,15 @@ struct job {
 
 /*
  * Opens or makes the data directory: locks it, reads or writes its manifest, opens and recovers
- * every shard, starts the writers. On failure *problem says why (base/problem).
+ * every shard, starts the writers. On failure *problem says why (base/problem). A shard that cannot be
+ * opened, while another can, is no failure: it has been logged, and its logs are
+ * STATUS_STORAGE_UNAVAILABLE; unless its files lack what they had it tries again.
  */
 MUST_CHECK enum status store_open(const struct store_options *, struct store **,
 				  const char **problem);
+
+/* How many shards could not be opened at start. */
+unsigned store_down(const struct store *);
 
 /*
  * Finishes what was accepted, applies the journals, truncates the WALs. Later jobs are not taken;

@@ -74,18 +74,33 @@ def a_newer_schema_a_missing_and_a_foreign_file_are_refused():
         change(os.path.join(copy, os.path.relpath(files[1], daemon.dir)))
         return copy
 
+    def refused(words, change):
+        """One of the two shards: its logs are not served, and those of the other are."""
+        daemon = Daemon(dir=copy_with(change), options=two)
+        problem = (daemon.events("shard refused") + daemon.events("shard cannot be opened"))[0]["problem"]
+        for word in words:
+            is_true(word in problem, "%r is not in %s", word, problem)
+        with daemon.client() as client:
+            answers = [client.get("/v1/logs/log-%d/head" % n) for n in range(16)]
+            for n, answer in enumerate(answers):
+                same(answer.status, 503 if chain.genesis("log-%d" % n)[0] >= 128 else 200, "status of log-%d" % n)
+        daemon.kill()
+
     def newer(path):
         with sqlite3.connect(path) as database:
             database.execute("PRAGMA user_version = 99")
         database.close()
-    refusal([os.path.basename(files[1]), "99"], dir=copy_with(newer), options=two)
-    refusal([os.path.basename(files[1])], dir=copy_with(os.remove), options=two)
-    refusal([os.path.basename(files[1])], dir=copy_with(lambda path: shutil.copy(files[0], path)), options=two)
+    refused([os.path.basename(files[1]), "99"], newer)
+    refused([os.path.basename(files[1]), "accept-loss"], os.remove)
+    refused([os.path.basename(files[1]), "accept-loss"], lambda path: shutil.copy(files[0], path))
 
     def rubbish(path):
         with open(path, "wb") as file:
             file.write(b"this is no database at all " * 500)
-    refusal([os.path.basename(files[1])], dir=copy_with(rubbish), options=two)
+    refused([os.path.basename(files[1]), "accept-loss"], rubbish)
+    copy = copy_with(rubbish)
+    rubbish(os.path.join(copy, os.path.basename(files[0])))
+    refusal([os.path.basename(files[0])], dir=copy, options=two)
     with Daemon(dir=copy_with(lambda path: None), options=two) as daemon, daemon.client() as client:
         for n in range(16):
             same(len(whole_log(client, "log-%d" % n)[0]), 1, "log-%d" % n)

@@ -80,8 +80,8 @@ fixture_init(struct fixture *fixture)
 UNUSED static void
 fixture_remove(struct fixture *fixture)
 {
-	static const char *const suffixes[] = {".db",	      ".db-wal",    ".db-shm",
-					       ".db-journal", ".journal-0", ".journal-1"};
+	static const char *const suffixes[] = {".db",	     ".db-wal",	   ".db-shm", ".db-journal",
+					       ".journal-0", ".journal-1", ".anchor"};
 	if (fixture->engine != NULL)
 		fixture_crash(fixture);
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {

@@ -22,12 +22,14 @@ static uint64_t tend_wait_msec = 1000; /* of engines opened from now on */
 struct script {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool hold_writes;     /* write() waits while set */
-	unsigned writes_held; /* how many wait or waited */
-	unsigned fail_writes; /* so many writes fail */
-	unsigned move_heads;  /* so many writes find a head moved */
-	bool damaged;	      /* every head is damaged */
-	bool damage_at_write; /* becomes damaged when the next write looks */
+	bool hold_writes;      /* write() waits while set */
+	unsigned writes_held;  /* how many wait or waited */
+	unsigned fail_writes;  /* so many writes fail */
+	enum status fail_open; /* what opening comes to */
+	unsigned attempts;     /* to open */
+	unsigned move_heads;   /* so many writes find a head moved */
+	bool damaged;	       /* every head is damaged */
+	bool damage_at_write;  /* becomes damaged when the next write looks */
 	bool alone;
 	unsigned tends;
 	unsigned opened, closed, writes, lookups;
@@ -157,7 +159,13 @@ script_open(void *cookie, unsigned number, struct engine **opened, const char **
 {
 	struct script *script = cookie;
 	(void)number;
-	(void)problem;
+	pthread_mutex_lock(&script->lock);
+	script->attempts++;
+	const enum status fail_open = script->fail_open;
+	pthread_mutex_unlock(&script->lock);
+	*problem = "as the script says";
+	if (fail_open != STATUS_OK)
+		return fail_open;
 	struct scripted_engine *engine = calloc(1, sizeof(*engine));
 	ck_assert_ptr_nonnull(engine);
 	engine->script = script;

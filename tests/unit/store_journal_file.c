@@ -130,11 +130,11 @@ START_TEST(another_shards_file_and_a_missing_one_are_refused)
 	world_init(&world);
 	ck_assert_int_eq(journal_file_open(&other, world.path, (const uint8_t *)"another shard's!",
 					   true, &problem),
-			 STATUS_STORAGE_UNAVAILABLE);
+			 STATUS_LOG_DAMAGED);
 	ck_assert_ptr_nonnull(strstr(problem, "is not the journal"));
 	ck_assert_int_eq(unlink(world.path), 0);
 	ck_assert_int_eq(journal_file_open(&other, world.path, ID, true, &problem),
-			 STATUS_STORAGE_UNAVAILABLE);
+			 STATUS_LOG_DAMAGED);
 	ck_assert_ptr_nonnull(strstr(problem, "No such file"));
 	ck_assert_int_eq(journal_file_create(world.path, ID, &problem), STATUS_OK);
 	ck_assert_int_eq(journal_file_create(world.path, ID, &problem), STATUS_STORAGE_UNAVAILABLE);

@@ -4,6 +4,7 @@
  * again.
  */
 #include <check.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,6 +195,69 @@ START_TEST(a_shard_whose_writes_go_on_failing_starts_once_a_second_at_most)
 }
 END_TEST
 
+/* A shard that cannot be opened; how a job on it ends. */
+static enum status
+open_in_vain(enum status why)
+{
+	const char *problem = NULL;
+	const struct shard_options options = {.queue_jobs = 16,
+					      .group_jobs = 16,
+					      .group_bytes = GROUP_BYTES,
+					      .cache_logs = 4,
+					      .open = script_open,
+					      .open_cookie = &script};
+	struct sent sent;
+	memset(&script, 0, sizeof(script));
+	pthread_mutex_init(&script.lock, NULL);
+	pthread_cond_init(&script.changed, NULL);
+	script.alone = true;
+	script.fail_open = why;
+	ck_assert_int_eq(shard_open(&options, &shard, &problem), why);
+	ck_assert_ptr_nonnull(shard);
+	ck_assert_str_eq(problem, "as the script says");
+	ck_assert_ptr_null(shard_enter(shard));
+	sent_init(&sent, &script, "a", 1);
+	ck_assert_int_eq(shard_submit(shard, &sent.job), STATUS_OK);
+	sent_wait(&sent);
+	return sent.job.status;
+}
+
+START_TEST(a_shard_that_cannot_be_opened_tries_again)
+{
+	struct sent sent = {.job.status = STATUS_STORAGE_UNAVAILABLE};
+	ck_assert_int_eq(open_in_vain(STATUS_STORAGE_UNAVAILABLE), STATUS_STORAGE_UNAVAILABLE);
+	pthread_mutex_lock(&script.lock);
+	script.fail_open = STATUS_OK;
+	pthread_mutex_unlock(&script.lock);
+	while (sent.job.status != STATUS_OK) {
+		sent_init(&sent, &script, "a", 1);
+		ck_assert_int_eq(shard_submit(shard, &sent.job), STATUS_OK);
+		sent_wait(&sent);
+	}
+	close_shard();
+}
+END_TEST
+
+START_TEST(a_shard_whose_files_lack_what_they_had_does_not_try_again)
+{
+	const uint64_t began = clock_monotonic_msec();
+	ck_assert_int_eq(open_in_vain(STATUS_LOG_DAMAGED), STATUS_STORAGE_UNAVAILABLE);
+	/* Beyond the time after which another one would. */
+	while (clock_monotonic_msec() < began + 2500) {
+		struct sent sent;
+		sent_init(&sent, &script, "a", 1);
+		ck_assert_int_eq(shard_submit(shard, &sent.job), STATUS_OK);
+		sent_wait(&sent);
+		ck_assert_int_eq(sent.job.status, STATUS_STORAGE_UNAVAILABLE);
+		ck_assert_ptr_null(shard_enter(shard));
+		(void)poll(NULL, 0, 10);
+	}
+	ck_assert_uint_eq(script.attempts, 1);
+	/* It was not touched: that is a clean stop. */
+	close_shard();
+}
+END_TEST
+
 START_TEST(jobs_of_one_group_see_what_earlier_ones_did)
 {
 	struct sent blocker, sent[4];
@@ -336,6 +400,8 @@ main(void)
 	tcase_add_test(cases, a_full_queue_answers_at_once_while_accepted_work_goes_on);
 	tcase_add_test(cases, a_failed_write_acknowledges_nothing_and_the_shard_starts_again);
 	tcase_add_test(cases, a_shard_whose_writes_go_on_failing_starts_once_a_second_at_most);
+	tcase_add_test(cases, a_shard_that_cannot_be_opened_tries_again);
+	tcase_add_test(cases, a_shard_whose_files_lack_what_they_had_does_not_try_again);
 	tcase_add_test(cases, jobs_of_one_group_see_what_earlier_ones_did);
 	tcase_add_test(cases, many_small_actions_make_a_group_large);
 	tcase_add_test(cases, a_group_whose_head_was_moved_by_another_writer_is_settled_again);

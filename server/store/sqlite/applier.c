@@ -1,13 +1,14 @@
 #include "store/sqlite/applier.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <sys/resource.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/failpoint.h"
+#include "store/sqlite/in_place.h"
 
 #define NICENESS 10
+#define ANCHOR_MSEC 1000
 
 static void
 lock(struct applier *applier)
@@ -27,29 +28,34 @@ signal_changed(struct applier *applier)
 	CHECK(pthread_cond_broadcast(&applier->changed) == 0);
 }
 
-enum status
-applier_record(struct db *db, uint64_t generation)
+/* Under load groups come without end, and no checkpoint need be due for long. */
+static enum status
+anchor_if_due(struct applier *applier)
 {
-	char sql[64];
-	(void)snprintf(sql, sizeof(sql), "UPDATE in_place SET generation = %" PRIu64, generation);
-	enum status status = db_sync_commits(db, true);
-	return status == STATUS_OK ? db_run(db, sql) : status;
+	const uint64_t now = clock_monotonic_msec();
+	if (now < applier->anchored_at + ANCHOR_MSEC)
+		return STATUS_OK;
+	applier->anchored_at = now;
+	return anchor_write(applier->anchor);
 }
 
 /* Without the lock. */
 static enum status
-work(struct applier *applier, uint64_t generation, struct apply_progress *progress)
+work(struct applier *applier, uint64_t generation, uint64_t last_id,
+     struct apply_progress *progress)
 {
 	enum status status = db_sync_commits(applier->db, false);
 	if (status == STATUS_OK)
 		status = apply_step(applier->apply, applier->slice_actions, progress);
 	if (status == STATUS_OK && progress->ended) {
 		FAIL_POINT(BEFORE_IN_PLACE);
-		status = applier_record(applier->db, generation);
+		status = in_place_record(applier->db, generation, last_id);
 		FAIL_POINT(AFTER_IN_PLACE);
 	}
 	if (status == STATUS_OK)
 		status = checkpoint_if_due(&applier->checkpointer);
+	if (status == STATUS_OK)
+		status = anchor_if_due(applier);
 	return status;
 }
 
@@ -57,9 +63,9 @@ static void
 work_locked(struct applier *applier)
 {
 	struct apply_progress progress = {0};
-	const uint64_t generation = applier->generation;
+	const uint64_t generation = applier->generation, last_id = applier->last_id;
 	unlock(applier);
-	const enum status status = work(applier, generation, &progress);
+	const enum status status = work(applier, generation, last_id, &progress);
 	lock(applier);
 	applier->status = status;
 	applier->rest = REST_DUE;
@@ -117,7 +123,8 @@ applier_start(struct applier *applier)
 	applier->has_work = applier->wants_rest = applier->stopping = false;
 	applier->rest = REST_REACHED;
 	applier->status = STATUS_OK;
-	checkpointer_init(&applier->checkpointer, applier->db);
+	checkpointer_init(&applier->checkpointer, applier->db, applier->anchor);
+	applier->anchored_at = clock_monotonic_msec();
 	CHECK(pthread_mutex_init(&applier->lock, NULL) == 0);
 	CHECK(pthread_cond_init(&applier->changed, NULL) == 0);
 	if (pthread_create(&applier->thread, NULL, applier_main, applier) == 0)
@@ -140,12 +147,13 @@ applier_stop(struct applier *applier)
 }
 
 void
-applier_hand(struct applier *applier, uint64_t generation)
+applier_hand(struct applier *applier, uint64_t generation, uint64_t last_id)
 {
 	lock(applier);
 	CHECK(!applier->has_work && !applier->progress.ended);
 	applier->has_work = true;
 	applier->generation = generation;
+	applier->last_id = last_id;
 	applier->progress = (struct apply_progress){0};
 	applier->told = 0;
 	signal_changed(applier);

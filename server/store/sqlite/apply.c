@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "store/sqlite/in_place.h"
 #include "store/sqlite/slice.h"
 
 struct apply {
@@ -310,6 +311,8 @@ run_slice(struct apply *apply, size_t actions_max)
 	enum status status = db_begin(apply->db, true);
 	if (status == STATUS_OK)
 		status = apply_slice(apply, actions_max);
+	if (status == STATUS_OK)
+		status = in_place_count(apply->db);
 	FAIL_POINT(BEFORE_SLICE_COMMIT);
 	if (status == STATUS_OK)
 		status = db_commit(apply->db);
@@ -351,6 +354,8 @@ step_over(struct apply *apply, struct place begin)
 		status = db_begin(apply->db, true);
 	if (status == STATUS_OK)
 		status = keep_batch(apply, batch);
+	if (status == STATUS_OK)
+		status = in_place_count(apply->db);
 	if (status == STATUS_OK)
 		status = db_commit(apply->db);
 	if (status != STATUS_OK)

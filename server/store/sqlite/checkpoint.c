@@ -1,6 +1,10 @@
 #include "store/sqlite/checkpoint.h"
 
+#include <sys/stat.h>
+
 #include "base/failpoint.h"
+#include "store/sqlite/beside.h"
+#include "store/sqlite/in_place.h"
 
 /* Of 8 KiB: 2 MiB. Four times as many cost no less CPU, and their sync holds up that of the journal,
  * which is on the same disk. */
@@ -11,9 +15,24 @@
 #define PAGES_STARVED (16 * PAGES)
 
 void
-checkpointer_init(struct checkpointer *checkpointer, struct db *db)
+checkpointer_init(struct checkpointer *checkpointer, struct db *db, struct anchor *anchor)
 {
-	*checkpointer = (struct checkpointer){.db = db, .due = PAGES};
+	*checkpointer = (struct checkpointer){.db = db, .anchor = anchor, .due = PAGES};
+}
+
+/* All of the WAL is in the file, and synced there. */
+static enum status
+anchor_file(struct checkpointer *checkpointer)
+{
+	struct in_place in_place;
+	struct stat info;
+	enum status status = in_place_read(checkpointer->db, &in_place);
+	if (status != STATUS_OK)
+		return status;
+	if (stat(db_path(checkpointer->db), &info) == -1)
+		return beside_failed(db_path(checkpointer->db), "stat");
+	anchor_filed(checkpointer->anchor, in_place.commits, (uint64_t)info.st_size);
+	return anchor_write(checkpointer->anchor);
 }
 
 enum status
@@ -32,7 +51,7 @@ checkpoint_if_due(struct checkpointer *checkpointer)
 		checkpointer->db, pages < PAGES_STARVED ? CHECKPOINT_PASSIVE : CHECKPOINT_RESTART,
 		&complete);
 	FAIL_POINT(AFTER_CHECKPOINT);
-	return status;
+	return status == STATUS_OK && complete ? anchor_file(checkpointer) : status;
 }
 
 enum status
@@ -40,5 +59,12 @@ checkpoint_all(struct checkpointer *checkpointer, bool *complete)
 {
 	checkpointer->due = PAGES;
 	checkpointer->seen = 0;
-	return db_checkpoint(checkpointer->db, CHECKPOINT_TRUNCATE, complete);
+	enum status status = db_checkpoint(checkpointer->db, CHECKPOINT_RESTART, complete);
+	if (status != STATUS_OK)
+		return status;
+	if (!*complete)
+		return anchor_write(checkpointer->anchor);
+	status = anchor_file(checkpointer);
+	return status == STATUS_OK ? db_checkpoint(checkpointer->db, CHECKPOINT_TRUNCATE, complete)
+				   : status;
 }

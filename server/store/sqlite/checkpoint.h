@@ -10,20 +10,24 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "store/sqlite/anchor.h"
 #include "store/sqlite/db.h"
 
 struct checkpointer {
 	struct db *db;
+	struct anchor *anchor;
 	uint64_t seen; /* pages in the WAL when last looked */
 	uint64_t due;  /* pages at which to move them */
 };
 
-void checkpointer_init(struct checkpointer *, struct db *);
+void checkpointer_init(struct checkpointer *, struct db *, struct anchor *);
 
-/* Moves pages to the file if enough have come since the last time. */
+/* Moves pages to the file if enough have come since the last time. What the file then has, the anchor
+ * says before a transaction can begin the WAL anew. */
 MUST_CHECK enum status checkpoint_if_due(struct checkpointer *);
 
-/* Moves all and truncates the WAL. *complete is false when a reader was in the way. */
+/* Moves all, and truncates the WAL after the anchor says so. *complete is false when a reader was in the
+ * way; the anchor is written in any case. */
 MUST_CHECK enum status checkpoint_all(struct checkpointer *, bool *complete);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -138,6 +139,13 @@ configure_once(void)
 }
 
 static bool
+is_empty(const char *path)
+{
+	struct stat info;
+	return stat(path, &info) == 0 && info.st_size == 0;
+}
+
+static bool
 is_there(const char *path)
 {
 	return access(path, F_OK) == 0;
@@ -157,10 +165,11 @@ db_open(const char *path, enum db_access access, struct db **out, const char **p
 					  path);
 		return STATUS_STORAGE_UNAVAILABLE;
 	}
-	if (!there && access != DB_CREATE) {
-		*problem = problem_format("%s is missing: restore it from a backup", path);
-		return STATUS_STORAGE_UNAVAILABLE;
-	}
+	if (!there && access != DB_CREATE)
+		return problem_set(problem, STATUS_LOG_DAMAGED, "%s is missing", path);
+	/* SQLite would take it for a new one, and remove the WAL. */
+	if (there && is_empty(path))
+		return problem_set(problem, STATUS_LOG_DAMAGED, "%s is empty", path);
 	struct db *db = calloc(1, sizeof(*db));
 	if (db != NULL)
 		db->path = strdup(path);
@@ -178,11 +187,12 @@ db_open(const char *path, enum db_access access, struct db **out, const char **p
 	if (rc != SQLITE_OK || set_up(db, access) != STATUS_OK) {
 		if (rc != SQLITE_OK)
 			report(db, "open", rc);
-		*problem = problem_format(
-			"%s cannot be opened as a database (%s): restore it from a backup", path,
-			db->handle == NULL ? "out of memory" : sqlite3_errmsg(db->handle));
+		const bool malformed = db->handle != NULL && db_is_malformed(db);
+		*problem = problem_format("%s cannot be opened as a database (%s)", path,
+					  db->handle == NULL ? "out of memory"
+							     : sqlite3_errmsg(db->handle));
 		db_close(db);
-		return STATUS_STORAGE_UNAVAILABLE;
+		return malformed ? STATUS_LOG_DAMAGED : STATUS_STORAGE_UNAVAILABLE;
 	}
 	*out = db;
 	return STATUS_OK;
@@ -341,10 +351,19 @@ db_checkpoint(struct db *db, enum checkpoint kind, bool *complete)
 		report(db, "checkpoint", rc);
 		return STATUS_STORAGE_UNAVAILABLE;
 	}
-	*complete = rc == SQLITE_OK && pages == moved;
+	/* Readers that are in the way of beginning the WAL anew will not be for ever. */
+	*complete =
+		pages == moved && (rc == SQLITE_OK || (kind != CHECKPOINT_TRUNCATE && pages >= 0));
 	if (kind == CHECKPOINT_TRUNCATE && *complete)
 		db->wal_pages = 0;
 	return STATUS_OK;
+}
+
+bool
+db_is_malformed(const struct db *db)
+{
+	const int code = sqlite3_errcode(db->handle) & 0xff;
+	return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
 }
 
 const char *

@@ -38,7 +38,8 @@ enum checkpoint { CHECKPOINT_PASSIVE, CHECKPOINT_RESTART, CHECKPOINT_TRUNCATE };
 
 /*
  * Opens and hardens. Changes nothing in a file that is there: a writer calls db_use_wal() once it
- * knows that the file is its own. On failure *problem says what and why.
+ * knows that the file is its own. On failure *problem says what and why; STATUS_LOG_DAMAGED: the file is
+ * missing, empty or no database.
  */
 MUST_CHECK enum status db_open(const char *path, enum db_access, struct db **,
 			       const char **problem);
@@ -76,9 +77,12 @@ void db_forget_pages(struct db *);
 /* Pages in the WAL after the newest commit of this connection. */
 uint64_t db_wal_pages(const struct db *);
 
-/* *complete: the whole WAL is in the file (and gone, for CHECKPOINT_TRUNCATE). Readers in the way
- * are no error. */
+/* *complete: the whole WAL is in the file (and gone, for CHECKPOINT_TRUNCATE): where it is, the next
+ * transaction may begin the WAL anew. Readers in the way are no error. */
 MUST_CHECK enum status db_checkpoint(struct db *, enum checkpoint, bool *complete);
+
+/* Whether the last thing that failed did so because the file is malformed, and not for the disk. */
+bool db_is_malformed(const struct db *);
 
 const char *db_path(const struct db *);
 

@@ -14,7 +14,11 @@ generations_append(struct generations *generations, struct tail_batch *first)
 {
 	for (struct tail_batch *batch = first; batch != NULL; batch = batch->next)
 		batch->journal_id = generations->next_id++;
-	return journal_file_append(&generations->files[generations->filling], first);
+	const enum status status =
+		journal_file_append(&generations->files[generations->filling], first);
+	if (status == STATUS_OK)
+		anchor_synced(generations->applier.anchor, generations->next_id - 1);
+	return status;
 }
 
 bool
@@ -31,7 +35,7 @@ generations_hand_over(struct generations *generations)
 	const uint64_t generation = generations->files[generations->filling].generation;
 	FAIL_POINT(BEFORE_FREEZE);
 	tail_freeze(generations->tail);
-	applier_hand(&generations->applier, generation);
+	applier_hand(&generations->applier, generation, generations->next_id - 1);
 	generations->filling = 1 - generations->filling;
 	FAIL_POINT(BEFORE_BEGIN);
 	const enum status status = journal_file_begin(&generations->files[generations->filling],

@@ -9,7 +9,7 @@
  *
  * Invariants:
  * 1. A record is in one of the files until its generation is in the rows, synced.
- * 2. Ids of records grow by one, over all generations.
+ * 2. Ids of records grow by one, over all generations and starts: they are the shard's commit numbers.
  */
 #ifndef STORE_SQLITE_GENERATIONS_H
 #define STORE_SQLITE_GENERATIONS_H

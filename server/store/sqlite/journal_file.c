@@ -2,10 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <sodium/crypto_generichash.h>
 #include <sodium/randombytes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -17,6 +15,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/problem.h"
+#include "store/sqlite/beside.h"
 
 #define MAGIC "ERjrnl1"
 #define ID_AT 8
@@ -40,29 +39,10 @@ journal_file_failed(const char *path, const char *operation)
 	return STATUS_STORAGE_UNAVAILABLE;
 }
 
-static enum status
-sync_folder(const char *path)
-{
-	char *copy = strdup(path);
-	if (copy == NULL)
-		return journal_file_failed(path, "strdup");
-	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	free(copy);
-	if (fd == -1)
-		return journal_file_failed(path, "open the folder");
-	const int result = fsync(fd);
-	(void)close(fd);
-	return result == -1 ? journal_file_failed(path, "sync the folder") : STATUS_OK;
-}
-
 char *
 journal_file_path(const char *shard_path, unsigned which)
 {
-	const char *dot = strrchr(shard_path, '.');
-	const size_t stem = dot == NULL ? strlen(shard_path) : (size_t)(dot - shard_path);
-	char *made;
-	const int size = asprintf(&made, "%.*s.journal-%u", (int)stem, shard_path, which);
-	return size == -1 ? NULL : made;
+	return beside_path(shard_path, which == 0 ? "journal-0" : "journal-1");
 }
 
 /* --- the head --- */
@@ -110,15 +90,16 @@ journal_file_create(const char *path, const uint8_t id[JOURNAL_ID_SIZE], const c
 	if (status == STATUS_OK && fsync(file.fd) == -1)
 		status = journal_file_failed(path, "sync");
 	(void)close(file.fd);
-	return status == STATUS_OK ? sync_folder(path) : status;
+	return status == STATUS_OK ? beside_sync_folder(path) : status;
 }
 
+/* NULL, or what a head is instead of this shard's. */
 static const char *
-read_head(struct journal_file *file, const uint8_t id[JOURNAL_ID_SIZE])
+take_head(struct journal_file *file, const uint8_t head[JOURNAL_HEAD_SIZE],
+	  const uint8_t id[JOURNAL_ID_SIZE])
 {
-	uint8_t head[JOURNAL_HEAD_SIZE], sum[HEAD_SUM_SIZE];
-	if (pread(file->fd, head, JOURNAL_HEAD_SIZE, 0) != JOURNAL_HEAD_SIZE ||
-	    memcmp(head, MAGIC, sizeof(MAGIC)) != 0)
+	uint8_t sum[HEAD_SUM_SIZE];
+	if (memcmp(head, MAGIC, sizeof(MAGIC)) != 0)
 		return "is no journal";
 	head_sum(head, sum);
 	if (memcmp(sum, head + HEAD_SUM_AT, HEAD_SUM_SIZE) != 0)
@@ -132,30 +113,40 @@ read_head(struct journal_file *file, const uint8_t id[JOURNAL_ID_SIZE])
 	return NULL;
 }
 
+static enum status
+read_head(struct journal_file *file, const char *path, const uint8_t id[JOURNAL_ID_SIZE],
+	  const char **problem)
+{
+	uint8_t head[JOURNAL_HEAD_SIZE];
+	const ssize_t got = pread(file->fd, head, JOURNAL_HEAD_SIZE, 0);
+	if (got == -1)
+		return problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "%s cannot be read: %s",
+				   path, strerrordesc_np(errno));
+	const char *wrong =
+		got == (ssize_t)JOURNAL_HEAD_SIZE ? take_head(file, head, id) : "is cut off";
+	if (wrong == NULL)
+		return STATUS_OK;
+	return problem_set(problem, STATUS_LOG_DAMAGED, "%s %s", path, wrong);
+}
+
 enum status
 journal_file_open(struct journal_file *file, const char *path, const uint8_t id[JOURNAL_ID_SIZE],
 		  bool writable, const char **problem)
 {
 	*file = (struct journal_file){.fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC)};
-	if (file->fd == -1) {
-		*problem = problem_format("%s: %s", path, strerrordesc_np(errno));
-		return STATUS_STORAGE_UNAVAILABLE;
+	if (file->fd == -1)
+		return problem_set(
+			problem, errno == ENOENT ? STATUS_LOG_DAMAGED : STATUS_STORAGE_UNAVAILABLE,
+			"%s: %s", path, strerrordesc_np(errno));
+	enum status status = read_head(file, path, id, problem);
+	if (status == STATUS_OK) {
+		file->path = strdup(path);
+		if (file->path == NULL)
+			status = problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "out of memory");
 	}
-	const char *wrong = read_head(file, id);
-	if (wrong != NULL) {
-		*problem = problem_format("%s %s: restore it and the shard file from the same "
-					  "backup",
-					  path, wrong);
+	if (status != STATUS_OK)
 		journal_file_close(file);
-		return STATUS_STORAGE_UNAVAILABLE;
-	}
-	file->path = strdup(path);
-	if (file->path == NULL) {
-		*problem = "out of memory";
-		journal_file_close(file);
-		return STATUS_STORAGE_UNAVAILABLE;
-	}
-	return STATUS_OK;
+	return status;
 }
 
 void

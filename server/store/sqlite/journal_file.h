@@ -54,8 +54,8 @@ char *journal_file_path(const char *shard_path, unsigned which);
 MUST_CHECK enum status journal_file_create(const char *path, const uint8_t id[JOURNAL_ID_SIZE],
 					   const char **problem);
 
-/* Opens the shard's own; *problem (base/problem) when it is missing, another's, or its head has
- * rotted. */
+/* Opens the shard's own. *problem (base/problem) with STATUS_LOG_DAMAGED when it is missing, another's,
+ * or its head has rotted, with STATUS_STORAGE_UNAVAILABLE when it cannot be read. */
 MUST_CHECK enum status journal_file_open(struct journal_file *, const char *path,
 					 const uint8_t id[JOURNAL_ID_SIZE], bool writable,
 					 const char **problem);

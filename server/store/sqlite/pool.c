@@ -71,7 +71,7 @@ open_connection(const char *path, struct rows **rows)
 	enum status status = db_open(path, DB_READ, &db, &problem);
 	if (status != STATUS_OK) {
 		log_error("store", "cannot open for reading", LOG_STR("problem", problem));
-		return status;
+		return STATUS_STORAGE_UNAVAILABLE;
 	}
 	status = rows_new(db, rows);
 	if (status != STATUS_OK)

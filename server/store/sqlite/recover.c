@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,9 @@
 #include "base/check.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/problem.h"
 #include "store/sqlite/checkpoint.h"
+#include "store/sqlite/in_place.h"
 
 /* How a record stands to its log. */
 enum standing {
@@ -92,6 +95,15 @@ keep(struct recovery *recovery, const struct found *found, const struct record *
 }
 
 static enum status
+keep_nobodys(struct recovery *recovery, const struct found *found)
+{
+	if (found->in_table || found->id > recovery->loss.expected)
+		return keep(recovery, found, NULL, NULL, NULL);
+	recovery->nobodys++;
+	return STATUS_OK;
+}
+
+static enum status
 publish(struct recovery *recovery, uint64_t id, const struct record *record,
 	const struct hash *genesis, const struct log_row *log)
 {
@@ -116,13 +128,22 @@ forget(struct recovery *recovery, const struct found *found)
 	return statement_run(recovery->forget);
 }
 
+/* Of a file, whose copy was put aside: it neither stops its log nor is forgotten. */
+static bool
+is_left_out(const struct recovery *recovery, const struct found *found)
+{
+	return recovery->accept_loss && !found->in_table;
+}
+
 static enum status
 take(struct recovery *recovery, const struct found *found)
 {
 	struct record record;
 	bool verified = journal_decode(found->bytes, found->size, &record);
+	if (!verified && is_left_out(recovery, found))
+		return STATUS_OK;
 	if (!verified && !journal_peek(found->bytes, found->size, &record))
-		return keep(recovery, found, NULL, NULL, NULL);
+		return keep_nobodys(recovery, found);
 
 	struct hash genesis;
 	struct log_row log;
@@ -143,9 +164,11 @@ take(struct recovery *recovery, const struct found *found)
 		return forget(recovery, found);
 	if (verified && standing == STANDS_NEXT && !damaged)
 		return publish(recovery, found->id, &record, &genesis, &log);
+	if (record.first_seq > head.position.seq + 1 && is_left_out(recovery, found))
+		return STATUS_OK;
 	/* Of a rotten record the name may be what rotted: it is believed where it connects. */
 	if (!verified && standing == STANDS_APART && !damaged)
-		return keep(recovery, found, NULL, NULL, NULL);
+		return keep_nobodys(recovery, found);
 	return keep(recovery, found, &record, &genesis, &head);
 }
 
@@ -155,6 +178,8 @@ static enum status
 end(struct recovery *recovery, enum status status)
 {
 	FAIL_POINT(RECOVER_BEFORE_COMMIT);
+	if (status == STATUS_OK)
+		status = in_place_count(recovery->db);
 	if (status == STATUS_OK)
 		status = db_commit(recovery->db);
 	FAIL_POINT(RECOVER_AFTER_COMMIT);
@@ -249,8 +274,8 @@ take_files(struct recovery *recovery)
 	}
 	enum status status = db_begin(recovery->db, true);
 	if (status == STATUS_OK)
-		status = end(recovery,
-			     journal_files_read(files, recovery->in_place, visit_entry, recovery));
+		status = end(recovery, journal_files_read(files, recovery->loss.in_place.generation,
+							  visit_entry, recovery));
 	return status == STATUS_OK ? apply_all(recovery) : status;
 }
 
@@ -309,7 +334,7 @@ empty_files(struct recovery *recovery)
 {
 	struct checkpointer checkpointer;
 	bool complete = false;
-	checkpointer_init(&checkpointer, recovery->db);
+	checkpointer_init(&checkpointer, recovery->db, recovery->anchor);
 	enum status status = checkpoint_all(&checkpointer, &complete);
 	if (status == STATUS_OK && !complete)
 		log_warn("store", "a reader kept the WAL from being truncated",
@@ -338,6 +363,17 @@ find_next_log_id(struct recovery *recovery)
 	return status;
 }
 
+/* A start that came to nothing may have kept records whose generation is not in place: they are found
+ * again in the files, which may have been put right meanwhile. */
+static enum status
+forget_what_files_have(struct recovery *recovery)
+{
+	char sql[64];
+	(void)snprintf(sql, sizeof(sql), "DELETE FROM journal WHERE id > %" PRIu64,
+		       recovery->loss.in_place.last_id);
+	return db_run(recovery->db, sql);
+}
+
 static enum status
 prepare(struct recovery *recovery)
 {
@@ -354,36 +390,71 @@ prepare(struct recovery *recovery)
 	if (status == STATUS_OK)
 		status = find_next_log_id(recovery);
 	if (status == STATUS_OK)
-		status = db_query_u64(db, "SELECT generation FROM in_place", &recovery->in_place);
-	recovery->next_journal_id = 1;
-	recovery->generation = recovery->in_place;
+		status = forget_what_files_have(recovery);
+	const struct loss *loss = &recovery->loss;
+	recovery->next_journal_id =
+		(loss->found > loss->expected ? loss->found : loss->expected) + 1;
+	recovery->generation = loss->in_place.generation;
 	return status;
 }
 
-enum status
-recover(struct recovery *recovery)
+/* So that nothing is lacking from now on: transactions are counted from the greatest number that there
+ * was, and a batch whose rest is lost ends where its log does. */
+static enum status
+settle_loss(struct recovery *recovery)
 {
-	struct journal_file *files = recovery->files;
-	enum status status = prepare(recovery);
+	static const char batches[] =
+		"UPDATE batches SET last = (SELECT seq FROM logs WHERE logs.id = batches.log)"
+		" WHERE last > (SELECT seq FROM logs WHERE logs.id = batches.log)";
+	const struct loss *loss = &recovery->loss;
+	const uint64_t least =
+		loss->alone.commits > loss->filed ? loss->alone.commits : loss->filed;
+	char commits[96];
+	(void)snprintf(commits, sizeof(commits),
+		       "UPDATE in_place SET commits = max(commits, %" PRIu64 ")", least);
+	enum status status = db_run(recovery->db, batches);
+	return status == STATUS_OK ? db_run(recovery->db, commits) : status;
+}
+
+/* All is in place: the anchor says so, and of the file what is in it. */
+static enum status
+finish(struct recovery *recovery)
+{
+	const uint64_t last = recovery->next_journal_id - 1;
+	FAIL_POINT(RECOVER_BEFORE_IN_PLACE);
+	const enum status status = in_place_record(recovery->db, recovery->generation, last);
+	FAIL_POINT(RECOVER_AFTER_IN_PLACE);
 	if (status != STATUS_OK)
 		return status;
-	if (!journal_files_are_whole(files, recovery->in_place)) {
-		log_error("store", "rows that were in place are not there any more",
-			  LOG_STR("file", db_path(recovery->db)),
-			  LOG_U64("in_place", recovery->in_place),
-			  LOG_U64("journal_0", files[0].generation),
-			  LOG_U64("journal_1", files[1].generation));
-		return STATUS_STORAGE_UNAVAILABLE;
+	anchor_synced(recovery->anchor, last);
+	return empty_files(recovery);
+}
+
+enum status
+recover(struct recovery *recovery, const char **problem)
+{
+	struct loss *loss = &recovery->loss;
+	enum status status = loss_look(recovery->db, recovery->files, recovery->anchor, loss);
+	if (status == STATUS_OK && loss->kind != LOSS_NONE && !recovery->accept_loss) {
+		*problem = loss_sentence(loss, db_path(recovery->db));
+		return STATUS_LOG_DAMAGED;
 	}
-	status = take_kept(recovery);
+	if (status == STATUS_OK)
+		status = prepare(recovery);
+	if (status == STATUS_OK)
+		status = take_kept(recovery);
 	if (status == STATUS_OK)
 		status = take_files(recovery);
 	/* What the files had may have put kept records in place. */
 	if (status == STATUS_OK)
 		status = take_kept(recovery);
-	FAIL_POINT(RECOVER_BEFORE_IN_PLACE);
-	if (status == STATUS_OK)
-		status = applier_record(recovery->db, recovery->generation);
-	FAIL_POINT(RECOVER_AFTER_IN_PLACE);
-	return status == STATUS_OK ? empty_files(recovery) : status;
+	if (status == STATUS_OK && recovery->nobodys > 0)
+		return problem_set(problem, STATUS_LOG_DAMAGED,
+				   "of the journal files of %s %" PRIu64
+				   " records have rotted, and "
+				   "whose they were is not known",
+				   db_path(recovery->db), recovery->nobodys);
+	if (status == STATUS_OK && recovery->accept_loss)
+		status = settle_loss(recovery);
+	return status == STATUS_OK ? finish(recovery) : status;
 }

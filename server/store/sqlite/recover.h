@@ -9,8 +9,14 @@
  * changes nothing. Before any of it, what can be read of the journal and of the WAL is made sure to be on
  * the disk: after a sync that failed it need not be.
  *
+ * First of all the files must have what was on the disk (loss); else nothing is done, unless the
+ * operator has accepted the loss: then what can be put in place is, the commit numbers go on
+ * after those that are lost, and the anchor says so.
+ *
  * A record that does not verify is kept in the table, and marks its log damaged where what can be
- * read of it connects; one that verifies and does not connect is kept and marks its log too.
+ * read of it connects; one that verifies and does not connect is kept and marks its log too. One
+ * whose log is not known leaves some log shorter than it was: when the anchor has seen it, that
+ * is a loss, and the files stay as they are.
  *
  * Threads: one, before the shard serves.
  */
@@ -23,6 +29,7 @@
 #include "store/sqlite/damage.h"
 #include "store/sqlite/db.h"
 #include "store/sqlite/journal_read.h"
+#include "store/sqlite/loss.h"
 #include "store/sqlite/rows.h"
 #include "store/sqlite/tail.h"
 
@@ -33,10 +40,13 @@ struct recovery {
 	struct apply *apply;
 	struct damage *damage;
 	struct journal_file *files; /* the two */
+	struct anchor *anchor;
 	size_t slice_actions;
+	bool accept_loss; /* what is lost is lost: records that nothing leads to are left out */
 
 	struct statement *select, *forget; /* made by recover() */
-	uint64_t in_place;		   /* the generation up to which all is */
+	struct loss loss;
+	uint64_t nobodys; /* records that the anchor has seen, and nobody knows whose they were */
 
 	/* out */
 	uint64_t generation; /* the greatest there was */
@@ -44,6 +54,7 @@ struct recovery {
 	uint64_t next_log_id;
 };
 
-MUST_CHECK enum status recover(struct recovery *);
+/* STATUS_LOG_DAMAGED, and nothing is gone: files lack what they had. *problem: see base/problem. */
+MUST_CHECK enum status recover(struct recovery *, const char **problem);
 
 #endif

@@ -20,23 +20,26 @@ static const struct {
 
 #define VERSION (sizeof(migrations) / sizeof(migrations[0]))
 
+/* What a read that failed says of the file. */
+static enum status
+read_status(const struct db *db)
+{
+	return db_is_malformed(db) ? STATUS_LOG_DAMAGED : STATUS_STORAGE_UNAVAILABLE;
+}
+
 static enum status
 check_version(struct db *db, uint64_t *version, const char **problem)
 {
 	uint64_t application;
 	if (db_query_u64(db, "PRAGMA application_id", &application) != STATUS_OK ||
-	    db_query_u64(db, "PRAGMA user_version", version) != STATUS_OK) {
-		*problem = problem_format("%s cannot be read as a database: restore it from a "
-					  "backup",
-					  db_path(db));
-		return STATUS_STORAGE_UNAVAILABLE;
-	}
-	if (application != APPLICATION_ID) {
-		*problem = problem_format("%s is not a shard file of Edgereplay (its application id"
-					  " is %" PRIu64 "): check store.dir",
-					  db_path(db), application);
-		return STATUS_STORAGE_UNAVAILABLE;
-	}
+	    db_query_u64(db, "PRAGMA user_version", version) != STATUS_OK)
+		return problem_set(problem, read_status(db), "%s cannot be read as a database",
+				   db_path(db));
+	if (application != APPLICATION_ID)
+		return problem_set(problem, STATUS_LOG_DAMAGED,
+				   "%s is not a shard file of Edgereplay (its application id is "
+				   "%" PRIu64 ")",
+				   db_path(db), application);
 	if (*version == 0 || *version > VERSION) {
 		*problem = problem_format("%s has schema version %" PRIu64 ", this program knows up"
 					  " to %zu: run the version that wrote it, or a newer one",
@@ -97,26 +100,25 @@ check_identity(struct db *db, const struct shard_identity *expected, const char 
 		}
 		statement_reset(select);
 	}
+	const char *path = db_path(db);
+	if (step == STEP_FAULT)
+		return problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "%s cannot be read", path);
 	if (step != STEP_ROW)
-		*problem = problem_format("%s does not say which shard it is: restore it from a "
-					  "backup",
-					  db_path(db));
-	else if (shards != expected->shards)
-		*problem = problem_format("%s belongs to a store of %u shards, not %u: set "
-					  "store.shards=%u, the count is fixed when the directory "
-					  "is made",
-					  db_path(db), shards, expected->shards, shards);
-	else if (number != expected->number)
-		*problem = problem_format("%s is shard %u, not %u: the file has another's name, "
-					  "put the right one in its place",
-					  db_path(db), number, expected->number);
-	else if (!same_id)
-		*problem = problem_format("%s is a shard of another store than the manifest beside "
-					  "it: restore file and manifest from the same backup",
-					  db_path(db));
-	else
-		return STATUS_OK;
-	return STATUS_STORAGE_UNAVAILABLE;
+		return problem_set(problem, STATUS_LOG_DAMAGED, "%s does not say which shard it is",
+				   path);
+	if (shards != expected->shards)
+		return problem_set(problem, STATUS_LOG_DAMAGED,
+				   "%s belongs to a store of %u shards, not %u (store.shards=%u)",
+				   path, shards, expected->shards, shards);
+	if (number != expected->number)
+		return problem_set(problem, STATUS_LOG_DAMAGED,
+				   "%s is shard %u, not %u: the file has another's name", path,
+				   number, expected->number);
+	if (!same_id)
+		return problem_set(problem, STATUS_LOG_DAMAGED,
+				   "%s is a shard of another store than the manifest beside it",
+				   path);
+	return STATUS_OK;
 }
 
 enum status
@@ -159,7 +161,7 @@ shard_file_open_read(const char *path, const struct shard_identity *identity, st
 	enum status status = db_open(path, DB_READ, &db, problem);
 	if (status != STATUS_OK)
 		return status;
-	uint64_t version;
+	uint64_t version = 0;
 	status = check_version(db, &version, problem);
 	if (status == STATUS_OK && version != VERSION) {
 		*problem = problem_format("%s has the older schema version %" PRIu64

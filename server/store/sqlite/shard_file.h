@@ -17,6 +17,9 @@ struct shard_identity {
 	uint8_t id[SHARD_ID_SIZE];
 };
 
+/* Both say in *problem (base/problem) why they fail. STATUS_LOG_DAMAGED: the file is missing, no database,
+ * or another's. */
+
 /* Opens for the writer: makes the file or checks it, migrates it to this program's version. */
 MUST_CHECK enum status shard_file_open(const char *path, bool create, const struct shard_identity *,
 				       struct db **, const char **problem);

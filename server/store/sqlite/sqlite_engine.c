@@ -8,6 +8,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/problem.h"
+#include "store/sqlite/anchor.h"
 #include "store/sqlite/apply.h"
 #include "store/sqlite/damage.h"
 #include "store/sqlite/db.h"
@@ -43,6 +44,7 @@ struct sqlite_engine {
 	struct scrub scrub;
 	struct gatherer gatherer;
 	struct generations generations;
+	struct anchor anchor;
 	bool applier_runs;
 
 	uint64_t next_log_id;
@@ -327,6 +329,7 @@ engine_close(struct engine *base)
 	damage_free(engine->damage);
 	journal_file_close(&engine->generations.files[0]);
 	journal_file_close(&engine->generations.files[1]);
+	anchor_close(&engine->anchor);
 	free(engine);
 }
 
@@ -389,6 +392,20 @@ open_file(struct sqlite_engine *engine, const struct sqlite_options *options, un
 }
 
 static enum status
+open_anchor(struct sqlite_engine *engine, const struct sqlite_options *options,
+	    const char **problem)
+{
+	char *path = anchor_path(options->path);
+	enum status status = path == NULL ? out_of_memory(engine) : STATUS_OK;
+	if (status == STATUS_OK && options->create)
+		status = anchor_create(path, options->id, 0, problem);
+	if (status == STATUS_OK)
+		status = anchor_open(&engine->anchor, path, options->id, true, problem);
+	free(path);
+	return status;
+}
+
+static enum status
 build(struct sqlite_engine *engine, const struct sqlite_options *options)
 {
 	engine->tail = tail_new(options->tail_bytes);
@@ -404,20 +421,24 @@ build(struct sqlite_engine *engine, const struct sqlite_options *options)
 	engine->generations.tail = engine->tail;
 	engine->generations.applier.db = engine->db;
 	engine->generations.applier.slice_actions = options->slice_actions;
+	engine->generations.applier.anchor = &engine->anchor;
 	return apply_new(engine->db, engine->tail, engine->damage, &engine->apply);
 }
 
 static enum status
-recover_journal(struct sqlite_engine *engine, const struct sqlite_options *options)
+recover_journal(struct sqlite_engine *engine, const struct sqlite_options *options,
+		const char **problem)
 {
 	struct recovery recovery = {.db = engine->db,
 				    .tail = engine->tail,
 				    .apply = engine->apply,
 				    .damage = engine->damage,
 				    .files = engine->generations.files,
-				    .slice_actions = options->slice_actions};
+				    .anchor = &engine->anchor,
+				    .slice_actions = options->slice_actions,
+				    .accept_loss = options->accept_loss};
 	recovery.rows = engine->rows;
-	enum status status = recover(&recovery);
+	enum status status = recover(&recovery, problem);
 	if (status != STATUS_OK)
 		return status;
 	engine->next_log_id = recovery.next_log_id;
@@ -458,17 +479,18 @@ open_all(struct sqlite_engine *engine, const struct sqlite_options *options, con
 		shard_file_open(options->path, options->create, &identity, &engine->db, problem);
 	for (unsigned which = 0; which < 2 && status == STATUS_OK; which++)
 		status = open_file(engine, options, which, problem);
+	if (status == STATUS_OK)
+		status = open_anchor(engine, options, problem);
 	if (status != STATUS_OK)
 		return status;
 	*problem = problem_format("%s cannot be recovered: the log has the reason; see that its "
-				  "disk has room and can be written, or restore the data directory "
-				  "from a backup",
+				  "disk has room and can be written",
 				  options->path);
 	status = build(engine, options);
 	if (status == STATUS_OK)
 		status = open_eyes(engine, options, problem);
 	if (status == STATUS_OK)
-		status = recover_journal(engine, options);
+		status = recover_journal(engine, options, problem);
 	return status == STATUS_OK ? start_applier(engine) : status;
 }
 
@@ -482,7 +504,7 @@ sqlite_engine_open(const struct sqlite_options *options, struct engine **out, co
 	if (engine == NULL)
 		return STATUS_STORAGE_UNAVAILABLE;
 	engine->engine.ops = &ops;
-	engine->generations.files[0].fd = engine->generations.files[1].fd = -1;
+	engine->generations.files[0].fd = engine->generations.files[1].fd = engine->anchor.fd = -1;
 	enum status status = open_all(engine, options, problem);
 	if (status != STATUS_OK) {
 		engine_close(&engine->engine);

@@ -10,15 +10,18 @@
  * The tail fills in generations, each with a journal file of its own: one fills while the other is
  * put in place. When all of a generation is in the rows, synced, its file is begun anew. So an
  * acknowledgement waits for one short append and its sync, and for rows only while the tail is full.
+ * Behind it the anchor follows: what a start must find.
  *
  * Rooms inside: db (the door to sqlite3.h), shard_file (identity, schema, migration), journal (a
- * record's bytes), journal_file with journal_frame and journal_read (where records are kept, and what
- * is found there), tail with tail_batch and tail_stamps (what is acknowledged but not yet in place),
- * generations (how it moves from one to the other), applier (the thread that works for that), apply
- * (its slices), feed and slice (rows that SQLite reads from memory), recover (the journal at start),
- * rows, relink and absent (verified reading of what is in place), gather (the writer's look-ups), pool
- * and reader (the readers' side), scrub (the walk for rot), damage (which logs did not verify),
- * checkpoint (when the WAL goes into the file), sqlite_engine (the ops).
+ * record's bytes), journal_file with journal_frame and journal_read (where records are kept, and
+ * what is found there), anchor with alone and loss (whether the files have all that they had),
+ * tail with tail_batch and tail_stamps (what is acknowledged but not yet in place), generations
+ * (how it moves from one to the other), applier (the thread that works for that), apply (its
+ * slices), feed and slice (rows that SQLite reads from memory), recover (the journal at start),
+ * in_place (how far the rows are), rows, relink and absent (verified reading of what is in place), gather
+ * (the writer's look-ups), pool and reader (the readers' side), scrub (the walk for rot), damage (which logs did not
+ * verify), beside (names of the files beside), checkpoint (when the WAL goes into the file),
+ * sqlite_engine (the ops).
  *
  * Invariants:
  * 1. Exactly one connection writes and checkpoints, the applier's; the others open read-only and
@@ -26,7 +29,9 @@
  * 2. A batch enters the tail after its sync, and leaves it after the COMMIT of its last slice; its
  * journal file is written over only after all of its generation is synced in the rows.
  * 3. Rows below the first seq of a pinned tail are in every snapshot opened after the pin.
- * 4. Opening applies the journal before any fact is read or any request served.
+ * 4. The WAL begins anew only after the anchor says that the file has all of it; what the anchor says was
+ * synced before.
+ * 5. Opening applies the journal before any fact is read or any request served.
  *
  * Threads: the shard's writer, and readers for head, read and seek.
  */
@@ -43,14 +48,17 @@ struct sqlite_options {
 	unsigned shard, shards;
 	uint8_t id[SHARD_ID_SIZE]; /* from the manifest; kept in the file, and must equal it */
 	bool create;		   /* the file must not be there yet; else it must be */
+	bool accept_loss;	   /* what the files lack is not missed (accept) */
 	size_t tail_bytes;
 	size_t slice_actions;
 	size_t readers; /* most read connections; a thread that finds none free waits */
 };
 
 /*
- * Opens, checks and recovers one shard file. STATUS_OK or STATUS_STORAGE_UNAVAILABLE with *problem
- * (base/problem).
+ * Opens, checks and recovers one shard file. On failure *problem says why (base/problem):
+ * STATUS_STORAGE_UNAVAILABLE: the disk's or the machine's trouble, which may go away by itself;
+ * STATUS_LOG_DAMAGED: files are missing, are not this shard's, or lack what they had: only an operator
+ * can help, and nothing is gone.
  */
 MUST_CHECK enum status sqlite_engine_open(const struct sqlite_options *, struct engine **,
 					  const char **problem);
