@@ -7,11 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/problem.h"
+#include "store/sqlite/anchor.h"
 #include "store/sqlite/db.h"
 #include "store/sqlite/shard_file.h"
 
@@ -203,6 +205,29 @@ sync_folder(const char *path)
 	return synced;
 }
 
+/* A shard file does not shrink by itself, and the new one is smaller. The anchor says so before it takes
+ * its place: the old one is not refused for being larger. */
+static enum status
+tell_anchor(const struct repair_target *target, const char *made, const char **problem)
+{
+	struct stat info;
+	struct anchor anchor;
+	char *path = anchor_path(target->path);
+	if (path == NULL || stat(made, &info) == -1) {
+		free(path);
+		return problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "%s: %s", made,
+				   strerrordesc_np(errno));
+	}
+	enum status status = anchor_open(&anchor, path, target->id, true, problem);
+	if (status == STATUS_OK) {
+		anchor_filed(&anchor, anchor.filed, (uint64_t)info.st_size);
+		status = anchor_write(&anchor);
+	}
+	anchor_close(&anchor);
+	free(path);
+	return status;
+}
+
 /* The old file under another name, then the new one under its own. */
 static enum status
 take_place(const char *made, const char *path, struct salvaged *done, const char **problem)
@@ -258,6 +283,8 @@ salvage_shard(const struct repair_target *target, struct salvaged *done, const c
 	enum status status = make_file(&salvage, target, made, problem);
 	db_close(salvage.from);
 	db_close(salvage.to);
+	if (status == STATUS_OK)
+		status = tell_anchor(target, made, problem);
 	if (status == STATUS_OK)
 		status = take_place(made, target->path, done, problem);
 	remove_companions(made);

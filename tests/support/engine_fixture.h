@@ -126,18 +126,18 @@ fixture_number(struct fixture *fixture, const char *sql)
 	return value;
 }
 
-/* A journal file's bytes, from malloc, while the engine is closed. */
+/* A shard's file, by what follows "shard-00" in its name. From malloc. */
 UNUSED static uint8_t *
-fixture_journal(struct fixture *fixture, unsigned which, size_t *size)
+fixture_file(struct fixture *fixture, const char *suffix, size_t *size)
 {
 	char path[1100];
 	struct stat info;
-	snprintf(path, sizeof(path), "%s/shard-00.journal-%u", fixture->dir, which);
+	snprintf(path, sizeof(path), "%s/shard-00%s", fixture->dir, suffix);
 	int fd = open(path, O_RDONLY);
 	ck_assert_int_ne(fd, -1);
 	ck_assert_int_eq(fstat(fd, &info), 0);
 	*size = (size_t)info.st_size;
-	uint8_t *bytes = malloc(*size);
+	uint8_t *bytes = malloc(*size + 1);
 	ck_assert_ptr_nonnull(bytes);
 	ck_assert_int_eq(read(fd, bytes, *size), (ssize_t)*size);
 	close(fd);
@@ -145,14 +145,26 @@ fixture_journal(struct fixture *fixture, unsigned which, size_t *size)
 }
 
 UNUSED static void
-fixture_set_journal(struct fixture *fixture, unsigned which, const uint8_t *bytes, size_t size)
+fixture_set_file(struct fixture *fixture, const char *suffix, const uint8_t *bytes, size_t size)
 {
 	char path[1100];
-	snprintf(path, sizeof(path), "%s/shard-00.journal-%u", fixture->dir, which);
+	snprintf(path, sizeof(path), "%s/shard-00%s", fixture->dir, suffix);
 	int fd = open(path, O_WRONLY | O_TRUNC);
 	ck_assert_int_ne(fd, -1);
 	ck_assert_int_eq(write(fd, bytes, size), (ssize_t)size);
 	close(fd);
+}
+
+UNUSED static uint8_t *
+fixture_journal(struct fixture *fixture, unsigned which, size_t *size)
+{
+	return fixture_file(fixture, which == 0 ? ".journal-0" : ".journal-1", size);
+}
+
+UNUSED static void
+fixture_set_journal(struct fixture *fixture, unsigned which, const uint8_t *bytes, size_t size)
+{
+	fixture_set_file(fixture, which == 0 ? ".journal-0" : ".journal-1", bytes, size);
 }
 
 /* Where the n-th frame begins in a journal file's bytes, from 0; *record_size: of what it holds. */

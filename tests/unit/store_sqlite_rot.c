@@ -12,26 +12,18 @@
 struct world {
 	struct fixture fixture;
 	struct model_log logs[LOGS];
-	uint8_t *bytes; /* the file, whole */
-	size_t size, page_size;
-	uint8_t *journals[2]; /* those beside it */
-	size_t journal_sizes[2];
+	uint8_t *files[4]; /* all of the shard's, whole; the first one rots */
+	size_t sizes[4], page_size;
 };
 
+static const char *const SUFFIXES[4] = {".db", ".journal-0", ".journal-1", ".anchor"};
+
 static void
-read_file(struct world *world)
+read_files(struct world *world)
 {
-	struct stat info;
-	const int fd = open(world->fixture.path, O_RDONLY);
-	ck_assert_int_eq(fstat(fd, &info), 0);
-	world->size = (size_t)info.st_size;
-	world->bytes = malloc(world->size);
-	ck_assert_ptr_nonnull(world->bytes);
-	ck_assert_int_eq(read(fd, world->bytes, world->size), (ssize_t)world->size);
-	close(fd);
+	for (unsigned i = 0; i < 4; i++)
+		world->files[i] = fixture_file(&world->fixture, SUFFIXES[i], &world->sizes[i]);
 	world->page_size = fixture_number(&world->fixture, "PRAGMA page_size");
-	for (unsigned i = 0; i < 2; i++)
-		world->journals[i] = fixture_journal(&world->fixture, i, &world->journal_sizes[i]);
 }
 
 /* As it was when all was in place, but for some bytes of one page. */
@@ -44,13 +36,11 @@ put_file(struct world *world, size_t at, const uint8_t *rotten, size_t size)
 		snprintf(path, sizeof(path), "%s%s", world->fixture.path, suffixes[i]);
 		unlink(path);
 	}
-	const int fd = open(world->fixture.path, O_WRONLY | O_TRUNC);
-	ck_assert_int_eq(write(fd, world->bytes, world->size), (ssize_t)world->size);
+	for (unsigned i = 0; i < 4; i++)
+		fixture_set_file(&world->fixture, SUFFIXES[i], world->files[i], world->sizes[i]);
+	const int fd = open(world->fixture.path, O_WRONLY);
 	ck_assert_int_eq(pwrite(fd, rotten, size, (off_t)at), (ssize_t)size);
 	close(fd);
-	for (unsigned i = 0; i < 2; i++)
-		fixture_set_journal(&world->fixture, i, world->journals[i],
-				    world->journal_sizes[i]);
 }
 
 /* Stamps that no two logs share: an entry that rots is then never another log's true one. */
@@ -93,7 +83,7 @@ world_init(struct world *world)
 	struct engine *engine = world->fixture.engine;
 	ck_assert_int_eq(engine->ops->settle_down(engine), STATUS_OK);
 	fixture_crash(&world->fixture);
-	read_file(world);
+	read_files(world);
 }
 
 static void
@@ -101,9 +91,8 @@ world_release(struct world *world)
 {
 	for (int i = 0; i < LOGS; i++)
 		model_free(&world->logs[i]);
-	free(world->bytes);
-	free(world->journals[0]);
-	free(world->journals[1]);
+	for (unsigned i = 0; i < 4; i++)
+		free(world->files[i]);
 	fixture_remove(&world->fixture);
 }
 
@@ -251,13 +240,14 @@ sweep_page(struct world *world, uint64_t page, size_t stride, void (*look)(struc
 	const size_t from = (page - 1) * world->page_size;
 	size_t trials = 0, refused = 0;
 	for (size_t at = from; at < from + world->page_size; at += stride) {
-		const uint8_t rotten = world->bytes[at] ^ (uint8_t)(1 << at % 8);
+		const uint8_t rotten = world->files[0][at] ^ (uint8_t)(1 << at % 8);
 		const char *problem;
-		if (world->bytes[at] == 0 && at > from + 200 && at % 64 != 0)
+		if (world->files[0][at] == 0 && at > from + 200 && at % 64 != 0)
 			continue; /* most of it is free */
 		/* The log's number or ts becomes NULL (serial types 0, 10, 11): see absent.h. */
 		if (look != walk_and_look &&
-		    (world->bytes[at - 1] == 5 || world->bytes[at - 1] == DEVICE_SERIAL_TYPE) &&
+		    (world->files[0][at - 1] == 5 ||
+		     world->files[0][at - 1] == DEVICE_SERIAL_TYPE) &&
 		    (rotten == 0 || rotten == 10 || rotten == 11))
 			continue;
 		put_file(world, at, &rotten, 1);
@@ -312,7 +302,7 @@ START_TEST(the_walk_ends_whatever_has_rotted)
 	struct world world;
 	world_init(&world);
 	sweep_page(&world, root_of(&world, "logs"), 3, walk_only);
-	put_file(&world, 0, world.bytes, 1);
+	put_file(&world, 0, world.files[0], 1);
 	fixture_sql(&world.fixture, "UPDATE logs SET id = 1 << 60 WHERE id = 5");
 	fixture_sql(&world.fixture, "UPDATE logs SET id = -7 WHERE id = 6");
 	fixture_open(&world.fixture, false);
@@ -357,7 +347,7 @@ START_TEST(the_walk_marks_the_log_that_has_rotted_and_goes_on)
 	struct world world;
 	world_init(&world);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		put_file(&world, 0, world.bytes, 1);
+		put_file(&world, 0, world.files[0], 1);
 		fixture_sql(&world.fixture, cases[i].sql);
 		fixture_open(&world.fixture, false);
 		const struct walked total = walk_all(&world, 5);
@@ -391,13 +381,13 @@ START_TEST(a_malformed_page_costs_the_logs_that_are_on_it_and_no_other)
 {
 	struct world world;
 	world_init(&world);
-	const uint64_t pages = world.size / world.page_size;
+	const uint64_t pages = world.sizes[0] / world.page_size;
 	int whole_max = 0;
 	for (uint64_t page = 1; page <= pages; page++) {
 		const size_t at = (page - 1) * world.page_size;
 		const uint8_t rotten[8] = {0xee, 0xee, 0xee, 0xee, 0xee, 0xee, 0xee, 0xee};
 		const char *problem = "";
-		put_file(&world, 0, world.bytes, 1);
+		put_file(&world, 0, world.files[0], 1);
 		if (is_needed(&world, page))
 			continue;
 		put_file(&world, at, rotten, sizeof(rotten));

@@ -19,6 +19,7 @@
 #include "store/sqlite/rows.h"
 #include "store/sqlite/scrub.h"
 #include "store/sqlite/shard_file.h"
+#include "store/sqlite/stage.h"
 #include "store/sqlite/tail.h"
 
 /* How long nothing must be written before the engine takes the time to be idle, and the longest
@@ -43,11 +44,11 @@ struct sqlite_engine {
 	struct readers *readers;
 	struct scrub scrub;
 	struct gatherer gatherer;
+	struct stager stager;
 	struct generations generations;
 	struct anchor anchor;
 	bool applier_runs;
 
-	uint64_t next_log_id;
 	uint64_t written_at, filling_since; /* monotonic milliseconds */
 	bool failed;			    /* only closing is left */
 };
@@ -129,84 +130,6 @@ check_damage(struct sqlite_engine *engine, const struct append *appends, size_t 
 	return STATUS_OK;
 }
 
-/* Whether an append before this one in the group is of the same log. */
-static bool
-has_one_before(const struct append *appends, size_t i)
-{
-	const struct hash *genesis = &appends[i].batch->genesis;
-	while (i-- > 0) {
-		if (hash_equal(&appends[i].batch->genesis, genesis))
-			return true;
-	}
-	return false;
-}
-
-/* The row of a log that comes into the tail must be what was gathered. If it is not any more, gathering
- * again finds out why. */
-static enum status
-look_up(struct sqlite_engine *engine, const struct append *appends, size_t i, struct log_row *log)
-{
-	const struct append *append = &appends[i];
-	const struct batch *from = append->batch;
-	const struct position *head = &log->head.position;
-	if (tail_find(engine->tail, &from->genesis) != NULL)
-		return STATUS_OK;
-	const enum status status = rows_log(engine->rows, from->log, &from->genesis, log);
-	if (status != STATUS_OK)
-		return status;
-	if (head->seq == append->expected.position.seq &&
-	    hash_equal(&head->link, &append->expected.position.link))
-		return STATUS_OK;
-	if (has_one_before(appends, i))
-		return STATUS_OK;
-	log_error("store", "a log's row has changed on disk", LOG_STR("file", db_path(engine->db)),
-		  LOG_TEXT("log", from->log), LOG_U64("seq", head->seq),
-		  LOG_U64("expected", append->expected.position.seq));
-	return STATUS_LOG_DAMAGED;
-}
-
-static enum status
-look_up_all(struct sqlite_engine *engine, const struct append *appends, size_t count,
-	    struct log_row *logs)
-{
-	enum status status = db_begin(engine->look_db, false);
-	for (size_t i = 0; i < count && status == STATUS_OK; i++)
-		status = look_up(engine, appends, i, &logs[i]);
-	db_rollback(engine->look_db);
-	return status;
-}
-
-/* A log that is new gets an id, which its row will have when its first action is in place. */
-static enum status
-stage_all(struct sqlite_engine *engine, struct group *group, const struct append *appends,
-	  struct log_row *logs)
-{
-	struct tail_batch *batch = group->first;
-	for (size_t i = 0; batch != NULL; i++, batch = batch->next) {
-		const struct hash *genesis = &appends[i].batch->genesis;
-		if (!logs[i].found && tail_find(engine->tail, genesis) == NULL)
-			logs[i].id = engine->next_log_id++;
-		if (!tail_stage(engine->tail, batch, genesis, logs[i].id, !logs[i].found))
-			return out_of_memory(engine);
-	}
-	return STATUS_OK;
-}
-
-/* After STATUS_LOG_DAMAGED nothing is staged. */
-static enum status
-stage_group(struct sqlite_engine *engine, struct group *group, const struct append *appends,
-	    size_t count)
-{
-	struct log_row *logs = calloc(count, sizeof(*logs));
-	if (logs == NULL)
-		return out_of_memory(engine);
-	enum status status = look_up_all(engine, appends, count, logs);
-	if (status == STATUS_OK)
-		status = stage_all(engine, group, appends, logs);
-	free(logs);
-	return status;
-}
-
 static enum status
 engine_write(struct engine *base, const struct append *appends, size_t count)
 {
@@ -221,7 +144,7 @@ engine_write(struct engine *base, const struct append *appends, size_t count)
 	if (status == STATUS_OK)
 		status = check_damage(engine, appends, count);
 	if (status == STATUS_OK)
-		status = stage_group(engine, &group, appends, count);
+		status = stage_group(&engine->stager, group.first, appends, count);
 	if (status == STATUS_LOG_DAMAGED) {
 		free_group(&group);
 		return status;
@@ -441,7 +364,7 @@ recover_journal(struct sqlite_engine *engine, const struct sqlite_options *optio
 	enum status status = recover(&recovery, problem);
 	if (status != STATUS_OK)
 		return status;
-	engine->next_log_id = recovery.next_log_id;
+	engine->stager.next_log_id = recovery.next_log_id;
 	engine->generations.next_id = recovery.next_journal_id;
 	FAIL_POINT(BEFORE_FIRST_BEGIN);
 	status = generations_begin(&engine->generations, recovery.generation + 1);
@@ -458,6 +381,7 @@ open_eyes(struct sqlite_engine *engine, const struct sqlite_options *options, co
 	if (status == STATUS_OK)
 		status = rows_new(engine->look_db, &engine->rows);
 	engine->gatherer = (struct gatherer){engine->rows, engine->tail, engine->damage};
+	engine->stager = (struct stager){.rows = engine->rows, .tail = engine->tail};
 	return status;
 }
 
