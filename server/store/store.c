@@ -16,7 +16,7 @@ struct store {
 	struct shard *shards[SHARDS_MAX];
 	unsigned opened; /* of them */
 	struct scrubber *scrubber;
-	unsigned down;	 /* of those, at start */
+	unsigned down; /* of those, at start */
 };
 
 /* The first bits of the genesis link: doubling the shards splits each in two by one more bit. */
