@@ -9,27 +9,37 @@
 #   make demo     two phones edit offline, conflict, retry and converge; cleans up after itself
 #   make asan     the whole test suite under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan     the whole test suite under ThreadSanitizer
+#   make fuzz     fuzzes for FUZZ_SEC (600) seconds each what reads clients' bytes and the config file; findings go to tests/fuzz/corpus
 #   make bench    the load matrix and this machine's limits, beside each other; writes loadtest/RESULTS.md (under 20 minutes)
 #   make lint     clang-format, clang-tidy, cppcheck, the house rules
 #   make fmt      format the sources
-#   make install  build, and install both programs into PREFIX (/usr/local), below DESTDIR
+#   make install  build, and install both programs, their manual pages and what systemd wants into PREFIX (/usr/local), below DESTDIR
+#   make image    the container image edgereplay, by podman; make image-test: tries it, end-to-end stories included
+#   make deb      a Debian package, into BUILD; make deb-test: installs, starts, upgrades and purges it, under systemd in a container
 #   make clean    remove build/
 #
-# Variables: V=1 (show the commands), BUILD (folder of the variant), GOAL (of asan and tsan: faults, unit, …), JOBS (linters at a time), CC, CFLAGS, LDFLAGS.
+# Variables: FUZZ_SEC, V=1 (show the commands), BUILD (folder of the variant), GOAL (of asan and tsan: faults, unit, …), JOBS (tests, linters at a time), CC, CFLAGS, LDFLAGS.
 
 .DEFAULT_GOAL := all
 SHELL := /bin/bash
 BUILD ?= build/release
 GOAL ?= check
 PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 CC := gcc
 VERSION := 0.1.0
 
 PACKAGES_BUILD := gcc libc6-dev libmicrohttpd-dev libsqlite3-dev libsodium-dev libjansson-dev libinih-dev \
-	zlib1g-dev libcurl4-openssl-dev libsystemd-dev uthash-dev
-PACKAGES_TEST := check python3
-PACKAGES_FAULTS := nginx-light haproxy
+	zlib1g-dev libcurl4-openssl-dev libsystemd-dev uthash-dev librhonabwy-dev libgnutls28-dev
+PACKAGES_PYTHON := python3 # writes the manual pages from what the programs say of themselves, and plays the demo
+PACKAGES_TEST := check python3 python3-cryptography python3-jwt nginx-light haproxy caddy slowhttptest openssl \
+	prometheus python3-prometheus-client python3-jsonschema python3-yaml nodejs
 PACKAGES_LINT := clang-format clang-tidy cppcheck
+PACKAGES_SERVICE := systemd man-db # tests of what make install puts in place
+PACKAGES_DEB := debhelper fakeroot lintian
+PACKAGES_IMAGE := podman runc uidmap catatonit netavark aardvark-dns golang-github-containers-common iptables mmdebstrap \
+	podman-compose
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 OPTIMISE ?= -O2 -g
@@ -37,11 +47,11 @@ HARDEN ?= -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 SANITIZE ?=
 CPPFLAGS += -Iserver -I. -D_GNU_SOURCE -DEDGEREPLAY_VERSION='"$(VERSION)"'
 ALL_CFLAGS = -std=c11 -pthread $(WARNINGS) $(OPTIMISE) $(HARDEN) $(SANITIZE) $(CFLAGS)
-ALL_LDFLAGS = -pthread -pie $(SANITIZE) $(LDFLAGS)
+ALL_LDFLAGS = -pthread -pie -Wl,-z,relro -Wl,-z,now $(SANITIZE) $(LDFLAGS)
 
 # --- the rooms -------------------------------------------------------------------------------------
 
-LAYERS := base chain store http api cli
+LAYERS := base chain store http auth api webhook admin cli
 sources = $(sort $(wildcard server/$(1)/*.c server/$(1)/*/*.c))
 objects = $(patsubst server/%.c,$(BUILD)/server/%.o,$(call sources,$(1)))
 
@@ -50,7 +60,10 @@ SEES_base  := base
 SEES_chain := chain base
 SEES_store := store chain base
 SEES_http  := http base
-SEES_api   := api http store chain base
+SEES_auth  := auth chain base
+SEES_api   := api http auth store chain base
+SEES_admin := admin webhook api http auth store chain base
+SEES_webhook := webhook chain base
 SEES_cli   := cli store chain base
 SEES_config := base
 SEES_loadtest := loadtest chain base
@@ -58,9 +71,12 @@ SEES_loadtest := loadtest chain base
 LIBS_base := -linih -lsodium
 LIBS_chain := $(LIBS_base)
 LIBS_store := -lsqlite3 $(LIBS_base)
-LIBS_http := -lmicrohttpd -lz $(LIBS_base)
-LIBS_api := -ljansson -lmicrohttpd -lz $(LIBS_store)
-LIBS_cli := -lcurl -ljansson $(LIBS_store)
+LIBS_http := -lmicrohttpd -lgnutls -lz $(LIBS_base)
+LIBS_auth := -lrhonabwy -lgnutls -lcurl -ljansson -lm $(LIBS_base)
+LIBS_api := -ljansson -lmicrohttpd -lz $(LIBS_store) $(LIBS_auth)
+LIBS_admin = $(LIBS_api)
+LIBS_webhook := -lcurl $(LIBS_base)
+LIBS_cli := -lcurl -ljansson -lz $(LIBS_store)
 LIBS_config := $(LIBS_base)
 LIBS_loadtest := -ljansson -lm $(LIBS_base)
 LIBS_limits := -lmicrohttpd -lsqlite3 -ljansson $(LIBS_base)
@@ -75,33 +91,52 @@ LIMITS_SOURCES := $(filter loadtest/limits%,$(LOAD_SOURCES))
 load_objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 LOAD_TOOLS := $(BUILD)/edgereplay-load $(BUILD)/edgereplay-limits
 
+# What make install puts in place besides the programs.
+MAN_PAGES := $(BUILD)/man/edgereplayd.8.gz $(BUILD)/man/edgereplay.1.gz
+UNITS := $(wildcard config/*.service config/*.socket config/*.timer)
+DEB := edgereplay_$(VERSION)_$(shell dpkg --print-architecture 2>/dev/null).deb
+IMAGE ?= localhost/edgereplay:$(VERSION)
+# Those that look at the daemon from outside only, and are quick.
+IMAGE_STORIES ?= $(foreach number,01 02 03 04 05 06 14 16 17 20 24 26 40 60 61 63,$(wildcard tests/e2e/$(number)_*.py))
+
 # --- tests -----------------------------------------------------------------------------------------
+
+FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/*_*.c))
+FUZZERS := $(notdir $(basename $(FUZZ_SOURCES)))
+FUZZ_REPLAYS := $(FUZZERS:%=$(BUILD)/tests/fuzz_%)
+FUZZ_SEC ?= 600
 
 UNIT_SOURCES := $(sort $(wildcard tests/unit/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SOURCES))
-E2E_TESTS := $(sort $(wildcard tests/e2e/[0-9]*.py))
+EXAMPLE := $(BUILD)/example-client # of docs/clients.md
+EXAMPLE_FILES := $(sort $(wildcard docs/examples/c/*.[ch]))
+LONG_TESTS := $(filter $(BUILD)/tests/store_%,$(UNIT_TESTS)) # they start first
+LONGEST := tests/e2e/62_proxies.py# minutes, in which it waits: before all others
+E2E_TESTS := $(LONGEST) $(filter-out $(LONGEST),$(sort $(wildcard tests/e2e/[0-9]*.py)))
 FAULT_TESTS := $(sort $(wildcard tests/faults/[0-9]*.py))
 
-.PHONY: all run check unit e2e faults soak faults-build check-honesty demo bench asan tsan lint fmt install clean help deps deps-test deps-faults deps-lint
+.PHONY: programs man deb deb-test image image-test deps-deb deps-python
+.PHONY: all run check unit e2e faults soak faults-build check-honesty demo fuzz fuzz-build bench asan tsan lint fmt install clean help deps deps-test deps-lint
 all: $(BINARIES) $(LOAD_TOOLS)
 
 run: $(BINARIES)
 	$(BUILD)/edgereplayd --store.dir=./data
 
 check: deps-test
-	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS) $(UNIT_TESTS)
-	@tests/run $(BUILD) $(UNIT_TESTS) $(E2E_TESTS)
+	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS) $(EXAMPLE) $(UNIT_TESTS) $(FUZZ_REPLAYS)
+	@tests/run $(BUILD) $(LONGEST) $(LONG_TESTS) $(filter-out $(LONGEST),$(E2E_TESTS)) $(filter-out $(LONG_TESTS),$(UNIT_TESTS)) \
+		$(FUZZ_REPLAYS)
 
 unit: deps-test
 	@$(MAKE) --no-print-directory $(UNIT_TESTS)
-	@tests/run $(BUILD) $(UNIT_TESTS)
+	@tests/run $(BUILD) $(LONG_TESTS) $(filter-out $(LONG_TESTS),$(UNIT_TESTS))
 
 e2e: deps-test
-	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS)
+	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS) $(EXAMPLE)
 	@tests/run $(BUILD) $(E2E_TESTS)
 
 # The daemon with fail points is a variant beside the others.
-faults-build: deps-faults
+faults-build: deps-test
 	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS)
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/faults CFLAGS="$(CFLAGS) -DEDGEREPLAY_FAIL_POINTS" \
 		$(BUILD)/faults/edgereplayd
@@ -114,10 +149,10 @@ soak: faults-build
 	@EDGEREPLAY_SOAK=1 TEST_TIMEOUT=$${TEST_TIMEOUT:-86400} CK_TIMEOUT_MULTIPLIER=10000 \
 		tests/run $(BUILD) $(UNIT_TESTS) $(FAULT_TESTS)
 
-check-honesty: deps-faults
+check-honesty: deps-test
 	@/usr/bin/python3 -B tests/honesty/check.py $(BUILD)
 
-demo: deps-test
+demo: deps-python
 	@$(MAKE) --no-print-directory $(BINARIES)
 	@/usr/bin/python3 tests/demo.py $(BUILD)
 
@@ -132,15 +167,65 @@ asan:
 tsan:
 	$(MAKE) $(GOAL) BUILD=build/tsan OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= SANITIZE="-fsanitize=thread"
 
+# A variant of its own, by clang; one fuzzer after the other, so that each has the machine.
+fuzz: deps-lint
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang WARNINGS=-w OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= \
+		SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-build
+	@for fuzzer in $(FUZZERS); do \
+		mkdir -p $(BUILD)/fuzz/corpus/$$fuzzer; \
+		$(BUILD)/fuzz/fuzz/$$fuzzer -max_total_time=$(FUZZ_SEC) -timeout=10 -print_final_stats=1 \
+			-artifact_prefix=tests/fuzz/corpus/$$fuzzer/ $(BUILD)/fuzz/corpus/$$fuzzer \
+			tests/fuzz/corpus/$$fuzzer > $(BUILD)/fuzz/$$fuzzer.log 2>&1 || { tail -n 60 $(BUILD)/fuzz/$$fuzzer.log; exit 1; }; \
+		echo "$$fuzzer: $$(sed -n 's/^stat::number_of_executed_units: //p' $(BUILD)/fuzz/$$fuzzer.log) inputs in $(FUZZ_SEC) s, clean"; \
+	done
+
+fuzz-build: $(FUZZERS:%=$(BUILD)/fuzz/%)
+
 lint: deps-lint
 	tests/lint/run
 
 fmt: deps-lint
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-install: $(BINARIES) $(LOAD_TOOLS)
-	install -d $(DESTDIR)$(PREFIX)/bin
+programs: $(BINARIES)
+man: $(MAN_PAGES)
+
+install: $(BINARIES) $(MAN_PAGES)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8 \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/edgereplay
 	install -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(BUILD)/man/edgereplay.1.gz $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(BUILD)/man/edgereplayd.8.gz $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 config/edgereplay.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/edgereplay.conf
+	install -m 644 config/edgereplay.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/edgereplay.conf
+	for unit in $(UNITS); do \
+		sed 's|/usr/bin/edgereplay|$(PREFIX)/bin/edgereplay|g' $$unit > $(DESTDIR)$(UNITDIR)/$$(basename $$unit) || exit 1; \
+	done
+	test -e $(DESTDIR)$(SYSCONFDIR)/edgereplay/edgereplay.ini || \
+		install -m 644 config/service.ini $(DESTDIR)$(SYSCONFDIR)/edgereplay/edgereplay.ini
+
+# Debhelper works in its folder beside the sources; what it makes there goes again.
+deb: deps-deb
+	@$(MAKE) --no-print-directory $(BINARIES) $(MAN_PAGES)
+	@fakeroot debian/rules clean > $(BUILD)/deb.log 2>&1
+	@BUILD=$(abspath $(BUILD)) fakeroot debian/rules binary >> $(BUILD)/deb.log 2>&1 || { tail -n 40 $(BUILD)/deb.log; exit 1; }
+	@fakeroot debian/rules clean >> $(BUILD)/deb.log 2>&1
+	@lintian --fail-on=error,warning --tag-display-limit=0 --allow-root $(BUILD)/$(DEB)
+	@ls -l $(BUILD)/$(DEB)
+
+deb-test: deps-test
+	@tests/image/base $(BUILD) $(PACKAGES_IMAGE) || exit 0; \
+		$(MAKE) --no-print-directory deb && TEST_TIMEOUT=1800 tests/run $(BUILD) tests/image/deb.py
+
+# On the base that is made of Debian's packages, or on DEBIAN=….
+image:
+	@tests/image/base $(BUILD) $(PACKAGES_IMAGE)
+	@tests/image/build $(BUILD) $(IMAGE)
+
+image-test: deps-test
+	@tests/image/base $(BUILD) $(PACKAGES_IMAGE) || exit 0; \
+		$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS) image && \
+		tests/image/run $(BUILD) $(IMAGE) tests/image/image.py tests/image/compose.py $(IMAGE_STORIES)
 
 clean:
 	rm -rf build
@@ -154,13 +239,16 @@ deps:
 	@tests/lint/packages $(PACKAGES_BUILD)
 
 deps-test:
-	@tests/lint/packages $(PACKAGES_BUILD) $(PACKAGES_TEST)
+	@tests/lint/packages $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_SERVICE)
 
-deps-faults:
-	@tests/lint/packages $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_FAULTS)
+deps-python:
+	@tests/lint/packages $(PACKAGES_PYTHON)
+
+deps-deb:
+	@tests/lint/packages $(PACKAGES_BUILD) $(PACKAGES_PYTHON) $(PACKAGES_DEB)
 
 deps-lint:
-	@tests/lint/packages $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_LINT)
+	@tests/lint/packages $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_SERVICE) $(PACKAGES_LINT)
 
 # A line a step; V=1 shows the commands instead.
 ifeq ($(V),1)
@@ -207,7 +295,7 @@ $(BUILD)/lib$(1).a: $(call objects,$(1)) $(if $(filter store,$(1)),$(BUILD)/sche
 endef
 $(foreach layer,$(LAYERS),$(eval $(call archive_rule,$(layer))))
 
-$(BUILD)/edgereplayd: $(BUILD)/server/main.o $(BUILD)/server/config.o $(call archives,api)
+$(BUILD)/edgereplayd: $(addprefix $(BUILD)/server/,main.o addresses.o options.o notify.o config.o) $(call archives,admin)
 	$(call say,LINK,$@)
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_api) -lsystemd
 
@@ -215,6 +303,11 @@ $(BUILD)/edgereplay: $(call archives,cli)
 	$(call say,LINK,$@)
 	@$(CC) $(ALL_LDFLAGS) -o $@ -Wl,--whole-archive $(BUILD)/libcli.a -Wl,--no-whole-archive \
 		$(filter-out $(BUILD)/libcli.a,$^) $(LIBS_cli)
+
+$(BUILD)/man/%.gz: $(BINARIES) docs/man.py | deps-python
+	@mkdir -p $(@D)
+	@/usr/bin/python3 -B docs/man.py $(BUILD) $* > $(BUILD)/man/$*
+	@gzip -9nc $(BUILD)/man/$* > $@
 
 $(BUILD)/libloadtest.a: $(call load_objects,$(filter-out loadtest/main.c $(LIMITS_SOURCES),$(LOAD_SOURCES)))
 	@rm -f $@
@@ -228,6 +321,11 @@ $(BUILD)/edgereplay-limits: $(call load_objects,$(LIMITS_SOURCES)) $(BUILD)/sche
 	$(call say,LINK,$@)
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_limits)
 
+$(EXAMPLE): $(EXAMPLE_FILES) Makefile | deps
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	@$(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.c,$^) -lcurl -ljansson -lsqlite3 -lsodium
+
 # A test sees what its room sees: tests/unit/chain_settle.c links chain and base.
 define test_rule
 $(BUILD)/tests/$(1): $(BUILD)/tests/$(1).o $(if $(filter config%,$(1)),$(BUILD)/server/config.o) \
@@ -236,6 +334,24 @@ $(BUILD)/tests/$(1): $(BUILD)/tests/$(1).o $(if $(filter config%,$(1)),$(BUILD)/
 	@$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS_$(firstword $(subst _, ,$(1)))) -lcheck -lsubunit -ljansson -lrt -lm
 endef
 $(foreach test,$(notdir $(UNIT_TESTS)),$(eval $(call test_rule,$(test))))
+
+# A fuzzer sees what its room sees; its replay is the same with a main() that reads the corpus.
+$(BUILD)/fuzz/%.o: tests/fuzz/%.c Makefile | deps
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	@$(CC) $(CPPFLAGS) -Itests $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+define fuzz_rule
+FUZZ_PARTS_$(1) := $(BUILD)/fuzz/$(1).o $(if $(filter config%,$(1)),$(BUILD)/server/config.o) $(call archives,$(firstword $(subst _, ,$(1))))
+$(BUILD)/fuzz/$(1): $$(FUZZ_PARTS_$(1))
+	$$(call say,LINK,$$@)
+	@$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $$@ $$^ $(LIBS_$(firstword $(subst _, ,$(1))))
+$(BUILD)/tests/fuzz_$(1): $(BUILD)/fuzz/replay.o $$(FUZZ_PARTS_$(1))
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@)
+	@$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS_$(firstword $(subst _, ,$(1))))
+endef
+$(foreach fuzzer,$(FUZZERS),$(eval $(call fuzz_rule,$(fuzzer))))
 
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,5 +1,6 @@
 #include "loadtest/answer.h"
 
+#include "chain/receipt.h"
 #include "loadtest/scan.h"
 
 static bool
@@ -47,6 +48,10 @@ take_member(struct scan *scan, struct text name, struct answer *answer)
 		(void)scan_skip(scan, &answer->results);
 	else if (text_equal(name, TEXT("missed")))
 		(void)scan_skip(scan, &answer->missed);
+	else if (text_equal(name, TEXT("receipt")))
+		(void)scan_text(scan, &answer->receipt);
+	else if (text_equal(name, TEXT("drift")))
+		(void)scan_skip(scan, &answer->drift);
 	else if (text_equal(name, TEXT("code")))
 		(void)scan_text(scan, &answer->code);
 	else
@@ -161,6 +166,20 @@ check_counts(const struct answer *answer, const struct expectation *expected)
 	return NULL;
 }
 
+static const char *
+check_receipt(const struct answer *answer, const struct expectation *expected)
+{
+	struct receipt receipt;
+	if (!expected->receipt)
+		return answer->receipt.data == NULL ? NULL : "a receipt that was not asked for";
+	if (receipt_read(answer->receipt, NULL, 0, &receipt) == NOTE_MALFORMED)
+		return "no receipt";
+	if (receipt.position.seq != answer->head.seq ||
+	    !hash_equal(&receipt.position.link, &answer->head.link))
+		return "a receipt for another position";
+	return NULL;
+}
+
 const char *
 answer_sync(char *body, size_t size, const struct expectation *expected, struct answer *answer)
 {
@@ -172,6 +191,10 @@ answer_sync(char *body, size_t size, const struct expectation *expected, struct 
 	if (answer->head.seq != expected->head.seq)
 		return "another seq";
 	why = check_counts(answer, expected);
+	if (why == NULL)
+		why = check_receipt(answer, expected);
+	if (why == NULL && answer->drift.data != NULL)
+		why = "states that are equal are said to differ";
 	if (why != NULL)
 		return why;
 	if (answer->fast_forward != hash_equal(&expected->head.link, &expected->claimed))

@@ -40,6 +40,8 @@ struct expectation {
 	uint64_t newest;	/* the log's newest stamp with them */
 	uint32_t draft;		/* the log's batches, counted as they were written */
 	enum copies copies;
+	bool receipt; /* asked for */
+	bool state;   /* said, that of the base */
 };
 
 /* What a success says; of a problem only the last two members are set. */
@@ -52,6 +54,8 @@ struct answer {
 	bool has_more;
 	struct text results; /* arrays, not yet looked into; no data when they are not there */
 	struct text missed;
+	struct text receipt; /* likewise */
+	struct text drift;   /* likewise */
 	struct text code;
 	uint64_t retry_after_msec;
 };

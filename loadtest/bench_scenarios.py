@@ -17,6 +17,8 @@ LOGS_TARGET, REPLAY_TARGET = 1.5, 1_000_000
 REPLAY_BATCH, REPLAY_BATCHES = 1000, 1000
 OVERLOAD_CONNECTIONS = 2000
 WAITERS, WAITERS_CONNECTIONS = 10_000, 10_500
+SUBSCRIBERS, IDLE_SUBSCRIBERS, SUBSCRIBERS_RATE = 1000, 10_000, 5000
+WAITERS_MEMORY_MB, WAITERS_CPU_TARGET, EVENT_TARGET_MS = 150, 2, 5
 MIB = 1024 * 1024
 
 
@@ -312,6 +314,35 @@ def waiters(bench):
     bench.add("10 000 waiters: throughput beside them, 10 a request", "actions/s", result["actionsPerSecond"])
 
 
+def subscribers(bench):
+    """1000 event streams on 1000 logs that grow, beside 10 000 on logs that do not."""
+    idle_sec = bench.seconds(30)
+    options = {"server__connections": SUBSCRIBERS + IDLE_SUBSCRIBERS + 500, "limits__waiters": SUBSCRIBERS + IDLE_SUBSCRIBERS}
+    with bench.daemon(**options) as daemon:
+        with load_beside(bench.build, daemon, mode="wait", subscribers=IDLE_SUBSCRIBERS, prefix="idle-", warmup=0, settle=0,
+                         sample=0, duration=idle_sec + 3) as holding:
+            _await_connections(daemon, IDLE_SUBSCRIBERS)
+            cpu = daemon.cpu_sec()
+            time.sleep(idle_sec)
+            cpu = daemon.cpu_sec() - cpu
+            idle_memory = daemon.memory("VmRSS")
+            holding()
+    results = []
+    for turn in range(bench.runs):
+        with bench.daemon(**options) as daemon:
+            results.append(bench.load(daemon, "%d subscribers, run %d" % (SUBSCRIBERS + IDLE_SUBSCRIBERS, turn + 1),
+                                      users=SUBSCRIBERS, subscribers=SUBSCRIBERS + IDLE_SUBSCRIBERS, connections=64,
+                                      rate=SUBSCRIBERS_RATE, arrivals="poisson", duration=bench.seconds(10)))
+    bench.add("10 000 idle subscribers: memory of the daemon", "MB", idle_memory / 1e6, target=WAITERS_MEMORY_MB)
+    bench.add("10 000 idle subscribers: CPU", "% of a core", 100 * cpu / idle_sec, target=WAITERS_CPU_TARGET)
+    name = "1000 subscribers beside 10 000 idle ones, 5000 commits/s: "
+    bench.add(name + "p99 from answer to event", "ms", _each(results, "subscribers", "eventMs", "p99"), target=EVENT_TARGET_MS)
+    bench.add(name + "missed the last head", "subscribers", _each(results, "subscribers", "behind"), target=0)
+    bench.add(name + "p99 of the answers", "ms", _each(results, "latencyMs", "p99"))
+    bench.add(name + "CPU", "% of a core", [100 * result["daemon"]["cpuSeconds"] / result["seconds"] for result in results])
+    bench.add(name + "peak memory", "MB", [result["daemon"]["peakMemoryBytes"] / 1e6 for result in results])
+
+
 def _await_connections(daemon, count):
     for _ in range(300):
         if len(os.listdir("/proc/%d/fd" % daemon.pid)) >= count:
@@ -349,4 +380,4 @@ def limit_rows(bench):
 
 
 # In the order in which they run: the first ones give the others their limits and the throughput to compare with.
-SCENARIOS = [limits, matrix, stored, logs10k, logs1m, connection1, p99, replay, overload, waiters]
+SCENARIOS = [limits, matrix, stored, logs10k, logs1m, connection1, p99, replay, overload, waiters, subscribers]

@@ -15,6 +15,7 @@
 #include "loadtest/replay.h"
 #include "loadtest/run.h"
 #include "loadtest/schedule.h"
+#include "loadtest/subscriber.h"
 #include "loadtest/sync.h"
 #include "loadtest/waiter.h"
 
@@ -23,7 +24,7 @@
 /* Requests that are begun before answers are looked at again. Writing one takes as long as many
  * answers do; what those would wait is not the daemon's. */
 #define BEGUN_MAX 8
-#define OPENING_MAX 128 /* waiters that have not sent their request yet */
+#define OPENING_MAX 128 /* held lanes that have not sent their request yet */
 #define SWEEP_USEC 200000
 #define NAP_USEC_MAX 100000
 #define TIMER_SLACK_NSEC 1000UL
@@ -31,17 +32,18 @@
 struct driver {
 	struct run run;
 	const volatile int *stop;
-	struct lane *lanes; /* those that load, then the waiters */
+	struct lane *lanes; /* those that load, then those that are held: waiters, subscribers */
 	size_t lane_count;
 	size_t opened;
 	struct lane **idle; /* the one used last on top: its memory is warm */
 	size_t idle_count;
-	size_t waiter_count;
-	size_t waiters_opened;
+	size_t held_count;
+	size_t waiter_count; /* of them; the others are subscribers */
+	size_t held_opened;
 	uint64_t opening_usec; /* when the first one was */
 	struct schedule schedule;
 	bool waiting;	     /* a request that is due waits for a connection or a log */
-	bool loading;	     /* the waiters are held */
+	bool loading;	     /* those that are held are */
 	uint64_t begin_usec; /* of the measured part, as planned */
 	uint64_t end_usec;
 	uint64_t begun; /* measured requests */
@@ -59,7 +61,7 @@ sum_bytes(const struct driver *driver, uint64_t *in, uint64_t *out)
 {
 	*in = 0;
 	*out = 0;
-	for (size_t i = 0; i < driver->lane_count + driver->waiter_count; i++) {
+	for (size_t i = 0; i < driver->lane_count + driver->held_count; i++) {
 		*in += driver->lanes[i].connection.bytes_in;
 		*out += driver->lanes[i].connection.bytes_out;
 	}
@@ -83,8 +85,11 @@ begin_measuring(struct driver *driver, uint64_t now)
 	run->last_usec = now;
 	driver->cpu_before = own_cpu_sec();
 	sum_bytes(driver, &driver->bytes_in, &driver->bytes_out);
-	for (size_t i = driver->lane_count; i < driver->lane_count + driver->waiter_count; i++)
-		run->result->waiters_held += driver->lanes[i].state == LANE_SENT;
+	for (size_t i = driver->lane_count; i < driver->lane_count + driver->held_count; i++) {
+		const struct lane *lane = &driver->lanes[i];
+		run->result->waiters_held += lane->work == &waiter_work && lane->state == LANE_SENT;
+		run->result->subscribers_held += lane->step == STEP_EVENTS;
+	}
 }
 
 static void
@@ -198,19 +203,23 @@ dispatch(struct driver *driver, unsigned most)
 }
 
 static void
-open_waiters(struct driver *driver)
+open_held(struct driver *driver)
 {
 	size_t opening = 0;
-	for (size_t i = 0; i < driver->waiters_opened; i++) {
+	for (size_t i = 0; i < driver->held_opened; i++) {
 		const struct lane *lane = &driver->lanes[driver->lane_count + i];
 		bool sent = lane->connection.out_at == lane->connection.out_end;
 		opening += lane->state == LANE_PAUSED ||
-			   (lane->state == LANE_SENT && (lane->step == STEP_HEAD || !sent));
+			   (lane->state == LANE_SENT &&
+			    (lane->step == STEP_HEAD || lane->step == STEP_SUBSCRIBE || !sent));
 	}
-	while (driver->waiters_opened < driver->waiter_count && opening < OPENING_MAX) {
-		size_t number = driver->waiters_opened++;
-		waiter_start(&driver->lanes[driver->lane_count + number],
-			     (uint32_t)(number % driver->run.plan->users));
+	while (driver->held_opened < driver->held_count && opening < OPENING_MAX) {
+		size_t number = driver->held_opened++;
+		struct lane *lane = &driver->lanes[driver->lane_count + number];
+		if (number < driver->waiter_count)
+			waiter_start(lane, (uint32_t)(number % driver->run.plan->users));
+		else
+			subscriber_start(lane, (uint32_t)(number - driver->waiter_count));
 		opening++;
 	}
 	const struct plan *plan = driver->run.plan;
@@ -254,7 +263,7 @@ sweep(struct driver *driver, uint64_t now)
 	if (now - driver->swept_usec < SWEEP_USEC)
 		return;
 	driver->swept_usec = now;
-	for (size_t i = 0; i < driver->lane_count + driver->waiter_count; i++) {
+	for (size_t i = 0; i < driver->lane_count + driver->held_count; i++) {
 		struct lane *lane = &driver->lanes[i];
 		if (lane->state == LANE_SENT && lane->until_usec < now)
 			lane_expire(lane);
@@ -276,6 +285,12 @@ nap_usec(const struct driver *driver, uint64_t now)
 	return until > now ? until - now : 0;
 }
 
+static bool
+is_held(const struct lane *lane)
+{
+	return lane->work == &waiter_work || lane->work == &subscriber_work;
+}
+
 static void
 await_events(struct driver *driver, uint64_t now)
 {
@@ -288,7 +303,7 @@ await_events(struct driver *driver, uint64_t now)
 		struct lane *lane = events[i].data.ptr;
 		bool worked = lane->state == LANE_SENT;
 		lane_event(lane, events[i].events);
-		if (!worked || lane->state != LANE_IDLE || lane->work == &waiter_work)
+		if (!worked || lane->state != LANE_IDLE || is_held(lane))
 			continue;
 		driver->idle[driver->idle_count++] = lane;
 		dispatch(driver, 1);
@@ -304,7 +319,7 @@ is_done(const struct driver *driver, uint64_t ended_usec, uint64_t now)
 	if (!run->ended)
 		return false;
 	/* A request's time, and as much again for those that have to be repeated. */
-	return driver->idle_count == driver->opened ||
+	return (driver->idle_count == driver->opened && subscribers_behind(run) == 0) ||
 	       now - ended_usec > (uint64_t)(2e6 * run->plan->timeout_sec);
 }
 
@@ -315,7 +330,7 @@ loop(struct driver *driver)
 	for (;;) {
 		uint64_t now = clock_monotonic_usec();
 		if (!driver->loading)
-			open_waiters(driver);
+			open_held(driver);
 		mark_time(driver, now);
 		sweep(driver, now);
 		dispatch(driver, BEGUN_MAX);
@@ -332,19 +347,24 @@ prepare(struct driver *driver)
 {
 	struct run *run = &driver->run;
 	const struct plan *plan = run->plan;
-	size_t count = driver->lane_count + driver->waiter_count;
+	size_t count = driver->lane_count + driver->held_count;
 	driver->lanes = calloc(count, sizeof(*driver->lanes));
 	driver->idle = calloc(count, sizeof(struct lane *));
 	run->paused = calloc(count, sizeof(struct lane *));
 	run->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (driver->lanes == NULL || driver->idle == NULL || run->paused == NULL)
+	run->subscriber_count = plan->subscribers;
+	run->subscribers = calloc(plan->subscribers + 1, sizeof(*run->subscribers));
+	if (driver->lanes == NULL || driver->idle == NULL || run->paused == NULL ||
+	    run->subscribers == NULL)
 		return STATUS_INTERNAL;
 	for (size_t i = 0; i < count; i++) {
 		struct lane *lane = &driver->lanes[i];
 		const struct work *work = plan->mode == MODE_REPLAY ? &replay_work : &sync_work;
 		connection_init(&lane->connection);
 		lane->run = run;
-		lane->work = i < driver->lane_count ? work : &waiter_work;
+		lane->work = i < driver->lane_count			     ? work
+			     : i < driver->lane_count + driver->waiter_count ? &waiter_work
+									     : &subscriber_work;
 	}
 	int size =
 		snprintf(run->fields, sizeof(run->fields), "Host: %s\r\n%s%s%s", plan->host,
@@ -359,12 +379,13 @@ prepare(struct driver *driver)
 static void
 release(struct driver *driver)
 {
-	for (size_t i = 0; driver->lanes != NULL && i < driver->lane_count + driver->waiter_count;
+	for (size_t i = 0; driver->lanes != NULL && i < driver->lane_count + driver->held_count;
 	     i++)
 		connection_release(&driver->lanes[i].connection);
 	free(driver->lanes);
 	free(driver->idle);
 	free(driver->run.paused);
+	free(driver->run.subscribers);
 	if (driver->run.epoll != -1)
 		(void)close(driver->run.epoll);
 }
@@ -391,8 +412,10 @@ driver_run(const struct plan *plan, const struct driver_target *target, struct u
 					.address_size = target->address_size},
 				.stop = target->stop,
 				.lane_count = idle_only ? 0 : plan->connections,
-				.waiter_count = idle_only && plan->waiters == 0 ? plan->connections
-										: plan->waiters};
+				.waiter_count = plan->waiters};
+	if (idle_only && plan->waiters == 0 && plan->subscribers == 0)
+		driver.waiter_count = plan->connections;
+	driver.held_count = driver.waiter_count + plan->subscribers;
 	random_init(&driver.run.random, plan->seed, 3);
 	/* Naps are short: the kernel must not round them up by more than they take. */
 	(void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NSEC, 0, 0, 0);
@@ -400,6 +423,7 @@ driver_run(const struct plan *plan, const struct driver_target *target, struct u
 	if (status == STATUS_OK) {
 		loop(&driver);
 		give_up(&driver);
+		result->subscribers_behind = subscribers_behind(&driver.run);
 		end_measuring(&driver);
 	} else {
 		fprintf(stderr, "edgereplay-load: cannot begin: %s\n", strerror(errno));

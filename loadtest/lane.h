@@ -24,7 +24,15 @@
 enum lane_state { LANE_IDLE, LANE_SENT, LANE_PAUSED };
 
 /* Which answer a lane waits for. */
-enum lane_step { STEP_HEAD, STEP_NEWEST, STEP_SYNC, STEP_WAIT, STEP_STREAM };
+enum lane_step {
+	STEP_HEAD,
+	STEP_NEWEST,
+	STEP_SYNC,
+	STEP_WAIT,
+	STEP_STREAM,
+	STEP_SUBSCRIBE,
+	STEP_EVENTS
+};
 
 /* What a lane is there for. Each may be called only while the lane is SENT. */
 struct work {
@@ -55,8 +63,8 @@ struct lane {
 	bool refused;	 /* it was refused whole */
 	struct users_batch batch;
 	struct expectation expectation;
-	struct position at; /* waiter, replay: verified up to here */
-	uint64_t streamed;  /* replay: lines of the stream */
+	struct position at; /* waiter, replay: verified up to here; subscriber: the newest head */
+	uint64_t streamed;  /* replay: lines of the stream; subscriber: heads */
 	bool stream_ended;
 	const char *stream_fault; /* replay: what is wrong with it, or NULL */
 };

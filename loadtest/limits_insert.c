@@ -28,9 +28,10 @@ static const char *const STATEMENTS[STATEMENT_COUNT] = {
 			  " payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[INSERT_BATCH] = "INSERT OR IGNORE INTO batches (log, seq, last, received_at, writer)"
 			 " VALUES (?1, ?2, ?3, ?4, '')",
-	[INSERT_LOG] = "INSERT INTO logs (id, name, seq, link, received_at)"
-		       " VALUES (?1, 'user-' || ?1, ?2, ?3, ?4)",
-	[UPDATE_LOG] = "UPDATE logs SET seq = ?2, link = ?3, received_at = ?4 WHERE id = ?1",
+	[INSERT_LOG] = "INSERT INTO logs (id, name, seq, link, received_at, bytes)"
+		       " VALUES (?1, 'user-' || ?1, ?2, ?3, ?4, 100 * ?2)",
+	[UPDATE_LOG] = "UPDATE logs SET seq = ?2, link = ?3, received_at = ?4, bytes = 100 * ?2"
+		       " WHERE id = ?1",
 };
 
 struct table {

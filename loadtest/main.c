@@ -183,6 +183,8 @@ is_good(const struct plan *plan, const struct result *result)
 		why = "answers were wrong";
 	else if (result->unexpected > 0)
 		why = "there were statuses that the plan does not allow";
+	else if (result->subscribers_behind > 0)
+		why = "subscribers missed the last head of their log";
 	else if (!audit_passed(&result->audit))
 		why = "the audit failed";
 	else if (result->transport_errors > 0 && !plan->chaos)

@@ -87,6 +87,10 @@ static const struct plan_option options[] = {
 		"Share of requests whose base is some actions back, as if others wrote meanwhile."),
 	DECIMAL("retries", retries, "0", 0, 0.9, "Share of requests that repeat another one."),
 	DECIMAL("pulls", pulls, "0", 0, 1, "Share of requests without actions."),
+	FLAG("receipts", receipts,
+	     "Ask for a signed receipt each time; what it says is checked, not who signed it."),
+	FLAG("states", states,
+	     "Say each time what the state at the base is; equal states must never differ."),
 	NUMBER("sample", sample, "16", 0, 1000000, "Logs that are pulled and verified at the end."),
 	DECIMAL("timeout", timeout_sec, "30", 0.001, 3600, "Seconds for a request."),
 	NUMBER("seed", seed, "1", 0, 1e15, "Of everything random."),
@@ -96,6 +100,9 @@ static const struct plan_option options[] = {
 	     "when the schedule uses that connection again."),
 	NUMBER("waiters", waiters, "0", 0, 1000000,
 	       "Connections that hold a request for news of a log beside the load."),
+	NUMBER("subscribers", subscribers, "0", 0, 1000000,
+	       "Connections that hold event streams beside the load, one a log; those beyond "
+	       "--users follow logs that nobody writes."),
 	NUMBER("chaos", chaos_seed, NULL, 0, 1e15,
 	       "Seed of a proxy that delays, cuts and resets; then every log is audited."),
 	STRING("token", token, NULL, "Sent as Authorization: Bearer."),
@@ -313,6 +320,8 @@ check_together(struct plan *plan, FILE *errors)
 		why = "--rate: only --mode=sync has an open loop";
 	else if (plan->mode != MODE_SYNC && plan->chaos)
 		why = "--chaos: only --mode=sync goes through it";
+	else if (plan->subscribers > 0 && plan->chaos)
+		why = "--subscribers: not with --chaos";
 	else if (plan->requests > 0 && plan->mode == MODE_WAIT)
 		why = "--requests: waiters are held for a --duration";
 	if (why != NULL)

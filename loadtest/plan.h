@@ -52,11 +52,14 @@ struct plan {
 	double stale;		    /* shares of the requests */
 	double retries;
 	double pulls;
+	bool receipts;
+	bool states;
 	uint64_t sample;
 	double timeout_sec;
 	uint64_t seed;
 	bool honour_retry_after;
 	uint64_t waiters;
+	uint64_t subscribers;
 	uint64_t chaos_seed;
 	bool chaos;
 	const char *token; /* NULL: none */

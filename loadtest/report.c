@@ -101,6 +101,7 @@ print_latencies(FILE *file, const struct result *result)
 	if (result->offered > 0)
 		print_histogram(file, "  once sent", &result->service);
 	print_histogram(file, "refusals", &result->refused);
+	print_histogram(file, "events", &result->events);
 }
 
 static void
@@ -194,6 +195,11 @@ report_table(FILE *file, const struct report_plan *plan, const struct result *re
 	if (result->waiters_held > 0)
 		fprintf(file, "waiters           %" PRIu64 " held, %" PRIu64 " answered\n",
 			result->waiters_held, result->waiters_answered);
+	if (result->subscribers_held > 0)
+		fprintf(file,
+			"subscribers       %" PRIu64 " held, %" PRIu64 " comments, %" PRIu64
+			" missed the last head\n",
+			result->subscribers_held, result->comments, result->subscribers_behind);
 	if (result->has_daemon)
 		print_daemon(file, result);
 	print_tool(file, result);

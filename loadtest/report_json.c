@@ -128,6 +128,16 @@ json_of_waiters(const struct result *result)
 }
 
 static json_t *
+json_of_subscribers(const struct result *result)
+{
+	if (result->subscribers_held == 0)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:o}", "held", json_of(result->subscribers_held),
+			 "behind", json_of(result->subscribers_behind), "comments",
+			 json_of(result->comments), "eventMs", json_of_histogram(&result->events));
+}
+
+static json_t *
 json_of_series(const struct result *result)
 {
 	json_t *array = json_array();
@@ -174,14 +184,14 @@ json_of_counts(const struct report_plan *plan, const struct result *result)
 static json_t *
 json_of_figures(const struct result *result)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "latencyMs",
-			 json_of_histogram(&result->latency), "serviceMs",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "latencyMs", json_of_histogram(&result->latency), "serviceMs",
 			 json_of_histogram(&result->service), "refusedMs",
 			 json_of_histogram(&result->refused), "statuses", json_of_statuses(result),
 			 "codes", json_of_codes(result), "daemon", json_of_daemon(result), "load",
 			 json_of_load(result), "audit", json_of_audit(&result->audit), "chaos",
-			 json_of_chaos(result), "waiters", json_of_waiters(result), "series",
-			 json_of_series(result));
+			 json_of_chaos(result), "waiters", json_of_waiters(result), "subscribers",
+			 json_of_subscribers(result), "series", json_of_series(result));
 }
 
 /* What is out of memory is NULL, and every function here takes that. */

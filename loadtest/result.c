@@ -8,7 +8,8 @@ result_init(struct result *result)
 	*result = (struct result){.seconds = 0};
 	if (histogram_init(&result->latency) != STATUS_OK ||
 	    histogram_init(&result->service) != STATUS_OK ||
-	    histogram_init(&result->refused) != STATUS_OK)
+	    histogram_init(&result->refused) != STATUS_OK ||
+	    histogram_init(&result->events) != STATUS_OK)
 		return STATUS_INTERNAL;
 	return STATUS_OK;
 }
@@ -21,6 +22,7 @@ result_release(struct result *result)
 	histogram_release(&result->latency);
 	histogram_release(&result->service);
 	histogram_release(&result->refused);
+	histogram_release(&result->events);
 	free(result->series);
 	result->series = NULL;
 }

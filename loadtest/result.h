@@ -81,6 +81,7 @@ struct result {
 	struct histogram latency; /* 2xx, from the intended time in open loop; microseconds */
 	struct histogram service; /* 2xx, from the time of sending */
 	struct histogram refused; /* 429 and 503, from the time of sending */
+	struct histogram events;  /* from a commit's answer to its subscriber's event */
 
 	struct result_interval *series;
 	size_t series_count;
@@ -98,6 +99,9 @@ struct result {
 	struct chaos_counts chaos;
 	uint64_t waiters_held;
 	uint64_t waiters_answered;
+	uint64_t subscribers_held;
+	uint64_t subscribers_behind; /* at the end: they missed their log's last head */
+	uint64_t comments;
 };
 
 /* STATUS_INTERNAL when memory is out; then release is still allowed. */

@@ -1,7 +1,7 @@
 /*
  * run: a run under way: what all its connections share, and what is counted.
  *
- *     driver ── opens lanes, says when ──▶ sync, waiter, replay ── what a lane does ──▶ lane
+ *     driver ── opens lanes, says when ──▶ sync, waiter, subscriber, replay ── what it does ──▶ lane
  *                                             └── what came of it ──▶ run_count_… ──▶ result
  *
  * Ownership: the driver's; plan, users and result are the caller's. Threads: the run's own.
@@ -24,6 +24,7 @@
 #define RUN_FIELDS_SIZE 8192
 
 struct lane;
+struct subscriber;
 
 struct run {
 	const struct plan *plan;
@@ -43,6 +44,9 @@ struct run {
 	uint64_t first_usec; /* of the measured part; 0 before it */
 	uint64_t last_usec;  /* its last answer */
 	size_t series_capacity;
+
+	struct subscriber *subscribers; /* by the number of their log */
+	uint64_t subscriber_count;
 
 	struct lane **paused;
 	size_t paused_count;

@@ -1,3 +1,4 @@
+#include "loadtest/subscriber.h"
 #include "loadtest/sync.h"
 
 #include <inttypes.h>
@@ -169,6 +170,7 @@ take_sync(struct lane *lane, char *body, size_t size)
 	run_count_success(run, &lane->measure, answer.applied + answer.duplicates,
 			  answer.duplicates);
 	users_acknowledge(run->users, lane->user, &lane->expectation);
+	subscriber_told(run, lane->user, lane->expectation.head.seq, lane->measure.answered_usec);
 	lane->repeatable = lane->expectation.count > 0;
 	lane->refused = false;
 	finish(lane);

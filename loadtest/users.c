@@ -327,7 +327,18 @@ put_head(char *to, struct text device, const struct expectation *expected)
 	to += put_u64(to, expected->base.seq);
 	to = PUT(to, ",\"prevHash\":\"");
 	to = put_hash(to, &expected->base.link);
-	return PUT(to, "\",\"actions\":[");
+	to = PUT(to, "\"");
+	if (expected->receipt)
+		to = PUT(to, ",\"receipt\":true");
+	if (expected->state) {
+		/* A state that follows from the history, as a reducer's does. */
+		to = PUT(to, ",\"state\":{\"seq\":");
+		to += put_u64(to, expected->base.seq);
+		to = PUT(to, ",\"digest\":\"");
+		to = put_hash(to, &expected->base.link);
+		to = PUT(to, "\",\"app\":\"load\"}");
+	}
+	return PUT(to, ",\"actions\":[");
 }
 
 static struct text
@@ -354,6 +365,8 @@ users_write(struct users *users, uint32_t index, const struct users_batch *batch
 					 .before = before,
 					 .head = before,
 					 .count = batch->count,
+					 .receipt = users->plan->receipts,
+					 .state = users->plan->states,
 					 .draft = ++user->draft};
 	bool behind = expected->base.seq != before.seq;
 	expected->claimed = expected->base.link;

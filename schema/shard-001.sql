@@ -23,8 +23,18 @@ CREATE TABLE logs (
 	name TEXT NOT NULL UNIQUE,
 	seq INTEGER NOT NULL,
 	link BLOB NOT NULL,
-	received_at INTEGER NOT NULL
+	received_at INTEGER NOT NULL,
+	bytes INTEGER NOT NULL
 ) STRICT;
+
+-- Of which logs content is gone. A log that is not here has all of it, but for single redacted actions.
+CREATE TABLE gone (
+	log INTEGER NOT NULL PRIMARY KEY,
+	pruned INTEGER NOT NULL,
+	erased_at INTEGER NOT NULL,
+	sum BLOB NOT NULL,
+	cleared INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- link stands before type and payload so that reading it never follows a long payload's overflow pages.
 CREATE TABLE actions (
@@ -47,6 +57,20 @@ CREATE TABLE batches (
 	received_at INTEGER NOT NULL,
 	writer TEXT NOT NULL,
 	PRIMARY KEY (log, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Who began which log.
+CREATE INDEX batches_first ON batches (writer) WHERE seq = 1;
+-- Advice, and no user's data: what may be lost, dropped or left out of a copy.
+CREATE TABLE states (
+	log INTEGER NOT NULL,
+	seq INTEGER NOT NULL,
+	device TEXT NOT NULL,
+	link BLOB NOT NULL,
+	digest TEXT NOT NULL,
+	app TEXT NOT NULL,
+	writer TEXT NOT NULL,
+	PRIMARY KEY (log, seq, device)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE journal (

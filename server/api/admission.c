@@ -85,6 +85,18 @@ admission_record(struct admission *admission, uint64_t began_usec, uint64_t now_
 		judge(admission);
 }
 
+uint32_t
+admission_count(const struct admission *admission)
+{
+	return LOAD(admission->in_flight);
+}
+
+uint32_t
+admission_max(const struct admission *admission)
+{
+	return LOAD(admission->limit);
+}
+
 uint64_t
 admission_backoff_msec(const struct admission *admission)
 {

@@ -59,6 +59,10 @@ void admission_leave(struct admission *);
  * client's and does not count. */
 void admission_record(struct admission *, uint64_t began_usec, uint64_t now_usec);
 
+/* How many are under way, and how many may be. */
+uint32_t admission_count(const struct admission *);
+uint32_t admission_max(const struct admission *);
+
 /* The target while the limit is reached, otherwise 0: what to ask of clients before their next. */
 uint64_t admission_backoff_msec(const struct admission *);
 

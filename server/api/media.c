@@ -37,32 +37,43 @@ read_quality(struct text value)
 
 /* What the header says of one type: the most specific range that matches. */
 struct preference {
-	unsigned precision; /* 0: no range matches; 1: any type, 2: application/any, 3: the type */
+	struct text type;
+	unsigned
+		precision; /* 0: no range matches; 1: any type, 2: like application/any, 3: the type */
 	unsigned quality;
 };
 
+/* Whether the range is the type's first half and an asterisk. */
+static bool
+is_any_of(struct text range, struct text type)
+{
+	struct text any = text_cut(&range, '/');
+	return text_equal(range, TEXT("*")) && equal_ignoring_case(any, text_cut(&type, '/'));
+}
+
 static void
-weigh(struct preference *preference, struct text range, struct text type, unsigned quality)
+weigh(struct preference *preference, struct text range, unsigned quality)
 {
 	unsigned precision = 0;
-	if (equal_ignoring_case(range, type))
+	if (equal_ignoring_case(range, preference->type))
 		precision = 3;
-	else if (equal_ignoring_case(range, TEXT("application/*")))
+	else if (is_any_of(range, preference->type))
 		precision = 2;
 	else if (equal_ignoring_case(range, TEXT("*/*")))
 		precision = 1;
-	if (precision > preference->precision)
-		*preference = (struct preference){precision, quality};
+	if (precision > preference->precision) {
+		preference->precision = precision;
+		preference->quality = quality;
+	}
 }
 
-bool
-media_choose(struct text accept, bool ndjson, enum route_media *media)
+/* Weighs each type by all of the header; without one any will do. */
+static void
+read_accept(struct text accept, struct preference *preferences, size_t count)
 {
-	struct preference json = {0}, lines = {0};
-	*media = MEDIA_JSON;
 	accept = text_trim(accept);
-	if (accept.size == 0)
-		return true;
+	for (size_t i = 0; i < count && accept.size == 0; i++)
+		weigh(&preferences[i], TEXT("*/*"), QUALITY_MAX);
 	while (accept.size > 0) {
 		struct text parameters = text_cut(&accept, ',');
 		struct text range = text_cut(&parameters, ';');
@@ -73,14 +84,32 @@ media_choose(struct text accept, bool ndjson, enum route_media *media)
 			if (equal_ignoring_case(name, TEXT("q")))
 				quality = read_quality(text_trim(value));
 		}
-		weigh(&json, range, TEXT("application/json"), quality);
-		weigh(&lines, range, TEXT("application/x-ndjson"), quality);
+		for (size_t i = 0; i < count; i++)
+			weigh(&preferences[i], range, quality);
 	}
-	if (ndjson && lines.quality > 0 &&
-	    (lines.quality > json.quality ||
-	     (lines.quality == json.quality && lines.precision == 3 && json.precision < 3)))
+}
+
+bool
+media_choose(struct text accept, bool ndjson, enum route_media *media)
+{
+	struct preference both[] = {{.type = TEXT("application/json")},
+				    {.type = TEXT("application/x-ndjson")}};
+	const struct preference *json = &both[0], *lines = &both[1];
+	read_accept(accept, both, 2);
+	*media = MEDIA_JSON;
+	if (ndjson && lines->quality > 0 &&
+	    (lines->quality > json->quality ||
+	     (lines->quality == json->quality && lines->precision == 3 && json->precision < 3)))
 		*media = MEDIA_NDJSON;
-	return *media == MEDIA_NDJSON || json.quality > 0;
+	return *media == MEDIA_NDJSON || json->quality > 0;
+}
+
+bool
+media_accepts_events(struct text accept)
+{
+	struct preference events = {.type = TEXT("text/event-stream")};
+	read_accept(accept, &events, 1);
+	return events.quality > 0;
 }
 
 bool

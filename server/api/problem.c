@@ -3,11 +3,11 @@
  */
 #include "api/problem.h"
 
+#include "api/asker.h"
 #include "api/json.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/metrics.h"
 
 #define PROBLEM_SIZE 4096 /* all of a problem but its detail and its members */
 
@@ -21,8 +21,10 @@ retry_after_msec(const struct problem *problem)
 	if (problem->retry_after_msec > 0)
 		return problem->retry_after_msec;
 	switch (problem->status) {
+	case STATUS_RATE_LIMITED:
 	case STATUS_BACKPRESSURE:
 	case STATUS_SHUTTING_DOWN:
+	case STATUS_INDEX_DAMAGED:
 	case STATUS_STORAGE_UNAVAILABLE:
 		return RETRY_MSEC_DEFAULT;
 	default:
@@ -76,29 +78,20 @@ write_number(struct buffer *out, struct text name, uint64_t value)
 }
 
 static void
-count(enum status status)
-{
-	if (status == STATUS_BACKPRESSURE)
-		counter_add(COUNTER_BACKPRESSURE, 1);
-	else if (status == STATUS_CHAIN_BROKEN)
-		counter_add(COUNTER_CHAIN_BROKEN, 1);
-	else if (status == STATUS_HASH_MISMATCH)
-		counter_add(COUNTER_MISMATCHES, 1);
-}
-
-static void
 write_log(struct request *request, const struct problem *problem)
 {
 	const struct status_info *info = status_info(problem->status);
 	struct text detail = problem->detail.size > 0 ? problem->detail : text_of(info->title);
+	const struct asker nobody = {.address = {NULL, 0}};
+	const struct asker *asker = problem->asker ? problem->asker : &nobody;
 	if (info->http >= 500)
 		log_limited(LOG_WARN, "api", "request failed", LOG_STR("code", info->code),
 			    LOG_TEXT("detail", detail), LOG_TEXT("path", request_path(request)),
-			    LOG_TEXT("request", request_id(request)));
+			    LOG_REQUEST(request), LOG_ASKER(asker));
 	else
 		log_limited(LOG_INFO, "api", "request refused", LOG_STR("code", info->code),
 			    LOG_TEXT("detail", detail), LOG_TEXT("path", request_path(request)),
-			    LOG_TEXT("request", request_id(request)));
+			    LOG_REQUEST(request), LOG_ASKER(asker));
 }
 
 static void
@@ -120,19 +113,31 @@ add_headers(struct request *request, const struct problem *problem)
 }
 
 void
-problem_answer(struct request *request, const struct problem *problem)
+problem_prepare(struct request *request, const struct problem *problem, struct buffer *body)
 {
 	CHECK(problem->status != STATUS_OK);
-	struct buffer body;
-	count(problem->status);
+	request_set_note(request, problem->status);
 	write_log(request, problem);
 	add_headers(request, problem);
 	/* Escaping makes a byte six at most. */
-	buffer_init(&body, PROBLEM_SIZE + 6 * problem->detail.size + problem->members.size);
-	problem_write(&body, problem, request_id(request));
+	buffer_init(body, PROBLEM_SIZE + 6 * problem->detail.size + problem->members.size);
+	problem_write(body, problem, request_id(request));
+}
+
+void
+problem_give(struct request *request, const struct problem *problem, struct buffer *body)
+{
 	request_answer(request, status_info(problem->status)->http, "application/problem+json",
-		       &body);
-	buffer_release(&body);
+		       body);
+	buffer_release(body);
+}
+
+void
+problem_answer(struct request *request, const struct problem *problem)
+{
+	struct buffer body;
+	problem_prepare(request, problem, &body);
+	problem_give(request, problem, &body);
 }
 
 void

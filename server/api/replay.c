@@ -2,7 +2,7 @@
  * GET …/actions (protocol, section 4.2).
  *
  *     look ─┬─▶ call_wait ─▶ look                      nothing is after `after` yet
- *           ├─▶ find_until ─▶ seek ─▶ park ─▶ seek …   where until is, in bounded steps
+ *           ├─▶ find_until ─▶ seek_link ─▶ sought     where until is; a link alone is searched for
  *           └─▶ begin_answer ─┬─▶ answer_page          JSON
  *                             └─▶ pull, pull, …        NDJSON, one bounded read each
  *
@@ -14,12 +14,13 @@
 #include <stdio.h>
 
 #include "api/page.h"
+#include "api/pay.h"
 #include "api/problem.h"
+#include "api/seek.h"
 #include "api/wire.h"
 #include "base/clock.h"
 #include "base/log.h"
 
-#define SEEK_STEP_ROWS 20000	      /* rows looked through before others have their turn */
 #define STREAM_STEP_ROWS 500	      /* rows and … */
 #define STREAM_STEP_BYTES (64 * 1024) /* … bytes of one piece of a stream */
 #define ANSWER_SIZE 1024	      /* a page without its actions */
@@ -28,9 +29,8 @@
 struct replay {
 	struct head head; /* when the answer began; of a damaged log the last good position */
 	bool damaged;
-	bool has_until;	    /* and it was found: the answer is whole when it is reached */
-	uint64_t upto;	    /* last seq of the answer */
-	uint64_t seek_from; /* where the search for until goes on */
+	bool has_until; /* and it was found: the answer is whole when it is reached */
+	uint64_t upto;	/* last seq of the answer */
 
 	/* NDJSON. */
 	bool begun;
@@ -143,15 +143,15 @@ write_trailer(struct buffer *out, const struct replay *replay)
 }
 
 static void
-write_error(struct buffer *out, const struct call *call, enum status status)
+write_error(struct buffer *out, const struct call *call, enum status status, uint64_t wait_msec)
 {
 	const struct replay *replay = call->work;
-	struct problem problem = {.status = status};
+	struct problem problem = {.status = status, .retry_after_msec = wait_msec};
 	struct buffer members;
 	log_limited(LOG_WARN, "api", "replay broken off",
 		    LOG_STR("code", status_info(status)->code),
 		    LOG_TEXT("log", route_log(&call->route)), LOG_U64("seq", replay->at.seq),
-		    LOG_TEXT("request", request_id(call->request)));
+		    LOG_REQUEST(call->request));
 	buffer_init(&members, ANSWER_SIZE);
 	if (status == STATUS_LOG_DAMAGED) {
 		problem.detail = TEXT(DAMAGE);
@@ -208,27 +208,38 @@ stream_step(struct call *call, struct buffer *out)
 }
 
 static bool
+has_more(const struct replay *replay)
+{
+	return replay->left > 0 && replay->at.seq < replay->upto;
+}
+
+static bool
 pull(void *cookie, struct request *request, struct buffer *out)
 {
 	(void)cookie;
 	struct call *call = call_of(request);
 	struct replay *replay = call->work;
+	uint64_t wait_msec = 0;
 	if (!replay->begun) {
 		write_header(out, call);
 		replay->begun = true;
 	}
-	if (replay->left > 0 && replay->at.seq < replay->upto) {
+	if (has_more(replay)) {
 		enum status status = stream_step(call, out);
+		const bool paid = pay_piece(call, out->size, &wait_msec);
+		if (status == STATUS_OK && !paid && has_more(replay))
+			status = STATUS_RATE_LIMITED;
 		if (status == STATUS_OK)
 			return true;
-		write_error(out, call, status);
+		write_error(out, call, status, wait_msec);
 		return false;
 	}
 	bool whole = replay->left == 0 || !replay->damaged || replay->has_until;
 	if (whole)
 		write_trailer(out, replay);
 	else
-		write_error(out, call, STATUS_LOG_DAMAGED);
+		write_error(out, call, STATUS_LOG_DAMAGED, 0);
+	(void)pay_piece(call, out->size, &wait_msec);
 	return false;
 }
 
@@ -278,6 +289,24 @@ begin_answer(struct call *call)
 		answer_page(call);
 }
 
+static void
+refuse_beyond(struct call *call)
+{
+	const struct replay *replay = call->work;
+	const struct position *head = &replay->head.position;
+	char detail[DETAIL_SIZE];
+	if (replay->damaged) {
+		refuse_damaged(call, head);
+		return;
+	}
+	snprintf(detail, sizeof(detail),
+		 "after is seq %ju, and the log ends at %ju: the server may have lost what was "
+		 "after it. "
+		 "Go back to a state that both have, and send what the server lacks.",
+		 (uintmax_t)call->route.after, (uintmax_t)head->seq);
+	call_refuse_at(call, STATUS_SERVER_BEHIND, text_of(detail), head, NULL);
+}
+
 /* --- until --- */
 
 static void
@@ -306,27 +335,42 @@ begin_until(struct call *call, uint64_t seq)
 }
 
 static void
-seek(void *cookie, struct request *request)
+sought(struct call *call, enum status status, bool found, uint64_t seq)
 {
-	(void)cookie;
-	struct call *call = call_of(request);
-	struct replay *replay = call->work;
-	bool found = false;
-	uint64_t seq = 0;
-	enum status status = store_seek(call->api->store, route_log(&call->route),
-					&call->route.genesis, &call->route.until.position.link,
-					replay->seek_from, SEEK_STEP_ROWS, &found, &seq);
-	if (status != STATUS_OK) {
+	const struct replay *replay = call->work;
+	if (status != STATUS_OK)
 		refuse_read(call, status, &replay->head.position);
-	} else if (found) {
+	else if (found)
 		begin_until(call, seq);
-	} else if (seq == 0 || seq >= replay->seek_from) {
+	else
+		refuse_until(call);
+}
+
+/* Where the link is that until names alone: at after, or behind it. */
+static void
+find_link(struct call *call)
+{
+	const struct replay *replay = call->work;
+	const struct hash *link = &call->route.until.position.link;
+	const struct position *head = &replay->head.position;
+	struct position start;
+	if (hash_equal(link, &call->route.genesis)) {
+		begin_until(call, 0);
+		return;
+	}
+	if (call->route.after > head->seq) {
+		refuse_beyond(call);
+		return;
+	}
+	enum status status = read_position(call, call->route.after, &start);
+	if (status != STATUS_OK) {
+		refuse_read(call, status, &start);
+	} else if (hash_equal(link, &start.link)) {
+		begin_until(call, start.seq);
+	} else if (head->seq == start.seq) {
 		refuse_until(call);
 	} else {
-		/* A long log is searched in steps, between which this thread serves others. */
-		replay->seek_from = seq;
-		request_park(request);
-		request_resume(request, seek);
+		seek_link(call, head->seq, sought);
 	}
 }
 
@@ -338,14 +382,7 @@ find_until(struct call *call)
 	const struct position *head = &replay->head.position;
 	struct position stored;
 	if (!until->has_seq) {
-		if (hash_equal(&until->position.link, &call->route.genesis)) {
-			begin_until(call, 0);
-		} else if (head->seq == 0) {
-			refuse_until(call);
-		} else {
-			replay->seek_from = head->seq;
-			seek(call->api, call->request);
-		}
+		find_link(call);
 		return;
 	}
 	if (until->position.seq > head->seq) {
@@ -367,24 +404,6 @@ find_until(struct call *call)
 }
 
 static void
-refuse_beyond(struct call *call)
-{
-	const struct replay *replay = call->work;
-	const struct position *head = &replay->head.position;
-	char detail[DETAIL_SIZE];
-	if (replay->damaged) {
-		refuse_damaged(call, head);
-		return;
-	}
-	snprintf(detail, sizeof(detail),
-		 "after is seq %ju, and the log ends at %ju: the server may have lost what was "
-		 "after it. "
-		 "Go back to a state that both have, and send what the server lacks.",
-		 (uintmax_t)call->route.after, (uintmax_t)head->seq);
-	call_refuse_at(call, STATUS_SERVER_BEHIND, text_of(detail), head, NULL);
-}
-
-static void
 look(void *cookie, struct request *request)
 {
 	(void)cookie;
@@ -392,11 +411,14 @@ look(void *cookie, struct request *request)
 	struct replay *replay = call->work;
 	const struct route *route = &call->route;
 	const struct position *head = &replay->head.position;
-	enum status status =
-		store_head(call->api->store, route_log(route), &route->genesis, &replay->head);
+	enum status status = call_look(call, &replay->head);
 	replay->damaged = status == STATUS_LOG_DAMAGED;
 	if (status != STATUS_OK && !replay->damaged) {
 		refuse_read(call, status, head);
+		return;
+	}
+	if (replay->head.gone.erased_at > 0 || route->after < replay->head.gone.pruned) {
+		call_refuse_gone(call, &replay->head);
 		return;
 	}
 	if (route->until.has_seq || route->until.has_link) {

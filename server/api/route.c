@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 #define WAIT_SEC_MAX 30U /* protocol, section 4.2 */
 
 #define VALUE_SIZE_MAX 256 /* of a query parameter, decoded */
@@ -65,13 +67,40 @@ percent_decode(struct text raw, char *decoded, size_t size_max, size_t *size)
 
 /* --- the path --- */
 
+/* What there is below /v1/logs/{log}. */
+static const struct {
+	struct text tail;
+	enum route_target target;
+} log_routes[] = {
+	{{"/sync", 5}, ROUTE_SYNC},
+	{{"/actions", 8}, ROUTE_ACTIONS},
+	{{"/head", 5}, ROUTE_HEAD},
+	{{"/events", 7}, ROUTE_EVENTS},
+};
+
+#define LOG_ROUTE_COUNT (sizeof(log_routes) / sizeof(log_routes[0]))
+
+#define SNAPSHOTS "/snapshots/"
+
+/* /snapshots/latest, or a seq. */
+static bool
+find_snapshot(struct text rest, struct route *route)
+{
+	route->target = ROUTE_SNAPSHOT_GET;
+	if (!take_prefix(&rest, TEXT(SNAPSHOTS)))
+		return false;
+	route->snapshot = 0;
+	return text_equal(rest, TEXT("latest")) ||
+	       (text_to_u64(rest, SEQ_MAX, &route->snapshot) && route->snapshot > 0);
+}
+
 /* The target; raw is the log's segment, still encoded. False: there is nothing at this path. */
 static bool
-find_target(struct text path, enum route_target *target, struct text *raw)
+find_target(struct text path, struct route *route, struct text *raw)
 {
 	*raw = (struct text){NULL, 0};
 	if (text_equal(path, TEXT("/v1/info"))) {
-		*target = ROUTE_INFO;
+		route->target = ROUTE_INFO;
 		return true;
 	}
 	if (!take_prefix(&path, TEXT("/v1/logs/")))
@@ -81,15 +110,29 @@ find_target(struct text path, enum route_target *target, struct text *raw)
 		return false;
 	*raw = (struct text){path.data, (size_t)(slash - path.data)};
 	struct text rest = {slash, path.size - raw->size};
-	if (text_equal(rest, TEXT("/sync")))
-		*target = ROUTE_SYNC;
-	else if (text_equal(rest, TEXT("/actions")))
-		*target = ROUTE_ACTIONS;
-	else if (text_equal(rest, TEXT("/head")))
-		*target = ROUTE_HEAD;
-	else
-		return false;
-	return true;
+	for (size_t i = 0; i < LOG_ROUTE_COUNT; i++) {
+		if (text_equal(rest, log_routes[i].tail)) {
+			route->target = log_routes[i].target;
+			return true;
+		}
+	}
+	return find_snapshot(rest, route);
+}
+
+/* Names every path that there is. */
+static enum status
+fail_not_found(struct route_fault *fault)
+{
+	struct buffer paths;
+	buffer_init(&paths, sizeof(fault->detail));
+	for (size_t i = 0; i < LOG_ROUTE_COUNT; i++)
+		buffer_printf(&paths, "/v1/logs/{log}%s, ", log_routes[i].tail.data);
+	buffer_printf(&paths,
+		      "/v1/logs/{log}" SNAPSHOTS "latest, /v1/logs/{log}" SNAPSHOTS "{seq}, ");
+	const enum status status = fail(fault, STATUS_NOT_FOUND, "The paths are %.*s/v1/info.",
+					(int)paths.size, paths.size > 0 ? paths.data : "");
+	buffer_release(&paths);
+	return status;
 }
 
 static enum status
@@ -97,7 +140,9 @@ check_method(struct text method, struct route *route, struct route_fault *fault)
 {
 	bool reads = text_equal(method, TEXT("GET")) || text_equal(method, TEXT("HEAD"));
 	bool posts = text_equal(method, TEXT("POST"));
-	const char *allow = route->target == ROUTE_SYNC ? "POST, OPTIONS" : "GET, HEAD, OPTIONS";
+	const char *allow = route->target == ROUTE_SYNC ? "POST, OPTIONS"
+			    : route->snapshot > 0	? "GET, HEAD, PUT, OPTIONS"
+							: "GET, HEAD, OPTIONS";
 	if (text_equal(method, TEXT("OPTIONS"))) {
 		route->target = ROUTE_OPTIONS;
 		route->allow = allow;
@@ -105,19 +150,42 @@ check_method(struct text method, struct route *route, struct route_fault *fault)
 	}
 	if (route->target == ROUTE_SYNC ? posts : reads)
 		return STATUS_OK;
+	if (route->snapshot > 0 && text_equal(method, TEXT("PUT"))) {
+		route->target = ROUTE_SNAPSHOT_PUT;
+		return STATUS_OK;
+	}
 	fault->allow = allow;
 	return fail(fault, STATUS_METHOD_NOT_ALLOWED, "This path takes %s.", allow);
+}
+
+static enum status
+choose_media(struct text accept, struct route *route, struct route_fault *fault)
+{
+	const bool ndjson = route->target == ROUTE_ACTIONS;
+	if (route->target == ROUTE_EVENTS) {
+		route->media = MEDIA_EVENTS;
+		if (!media_accepts_events(accept))
+			return fail(fault, STATUS_NOT_ACCEPTABLE,
+				    "This path answers with text/event-stream.");
+	} else if (!media_choose(accept, ndjson, &route->media)) {
+		return fail(fault, STATUS_NOT_ACCEPTABLE,
+			    "This path answers with application/json%s.",
+			    ndjson ? " or application/x-ndjson" : "");
+	}
+	return STATUS_OK;
 }
 
 static enum status
 read_log_name(struct text raw, struct route *route, struct route_fault *fault)
 {
 	if (!percent_decode(raw, route->log_name, sizeof(route->log_name), &route->log_size) ||
-	    !log_name_is_valid(route_log(route)))
+	    !log_name_is_valid(route_log(route))) {
+		route->log_size = 0;
 		return fail(fault, STATUS_MALFORMED,
 			    "The log's name in the path must be 1 to %d of A-Z a-z 0-9 . _ ~ - @ : "
 			    "| + = and not dots only, percent-encoded at most once.",
 			    LOG_NAME_SIZE_MAX);
+	}
 	if (route->target != ROUTE_SYNC)
 		chain_genesis(route_log(route), &route->genesis);
 	return STATUS_OK;
@@ -150,7 +218,8 @@ enum parameter {
 	PARAMETER_LIMIT,
 	PARAMETER_UNTIL,
 	PARAMETER_WAIT,
-	PARAMETER_META
+	PARAMETER_META,
+	PARAMETER_BEFORE
 };
 
 static enum status
@@ -191,20 +260,27 @@ read_parameter(enum parameter parameter, struct text value, const struct route_l
 			return STATUS_OK;
 		}
 		return fail(fault, STATUS_MALFORMED, "meta: must be 0 or 1.");
+	case PARAMETER_BEFORE:
+		if (text_to_u64(value, SEQ_MAX, &route->before) && route->before > 0)
+			return STATUS_OK;
+		return fail(fault, STATUS_MALFORMED, "before: must be an integer from 1 to %ju.",
+			    (uintmax_t)SEQ_MAX);
 	}
 	return STATUS_INTERNAL;
 }
 
 /* Which parameters a target takes, a bit each. */
 static unsigned
-known_parameters(enum route_target target)
+known_parameters(const struct route *route)
 {
-	switch (target) {
+	switch (route->target) {
 	case ROUTE_ACTIONS:
 		return 1U << PARAMETER_AFTER | 1U << PARAMETER_LIMIT | 1U << PARAMETER_UNTIL |
 		       1U << PARAMETER_WAIT | 1U << PARAMETER_META;
 	case ROUTE_HEAD:
 		return 1U << PARAMETER_WAIT;
+	case ROUTE_SNAPSHOT_GET:
+		return route->snapshot == 0 ? 1U << PARAMETER_BEFORE : 0;
 	default:
 		return 0;
 	}
@@ -217,7 +293,7 @@ find_parameter(struct text name, unsigned known, enum parameter *parameter,
 	static const char *const names[] = {
 		[PARAMETER_AFTER] = "after", [PARAMETER_LIMIT] = "limit",
 		[PARAMETER_UNTIL] = "until", [PARAMETER_WAIT] = "wait",
-		[PARAMETER_META] = "meta",
+		[PARAMETER_META] = "meta",   [PARAMETER_BEFORE] = "before",
 	};
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (known & 1U << i && text_equal(name, text_of(names[i]))) {
@@ -229,6 +305,8 @@ find_parameter(struct text name, unsigned known, enum parameter *parameter,
 		return fail(fault, STATUS_MALFORMED, "This path takes no query parameters.");
 	if (known == 1U << PARAMETER_WAIT)
 		return fail(fault, STATUS_MALFORMED, "The only query parameter here is wait.");
+	if (known == 1U << PARAMETER_BEFORE)
+		return fail(fault, STATUS_MALFORMED, "The only query parameter here is before.");
 	return fail(fault, STATUS_MALFORMED,
 		    "The query parameters here are after, limit, until, wait and meta.");
 }
@@ -251,7 +329,7 @@ static enum status
 read_query(struct text query, const struct route_limits *limits, struct route *route,
 	   struct route_fault *fault)
 {
-	unsigned known = known_parameters(route->target), seen = 0;
+	unsigned known = known_parameters(route), seen = 0;
 	if (query.size > 0 && query.data[query.size - 1] == '&')
 		return fail(fault, STATUS_MALFORMED, "The query must not end with &.");
 	while (query.size > 0) {
@@ -292,6 +370,12 @@ route_log(const struct route *route)
 	return (struct text){route->log_name, route->log_size};
 }
 
+bool
+route_is_guarded(const struct route *route)
+{
+	return route->target != ROUTE_OPTIONS && route->target != ROUTE_INFO;
+}
+
 enum status
 route_read(const struct route_input *input, const struct route_limits *limits, struct route *route,
 	   struct route_fault *fault)
@@ -301,28 +385,27 @@ route_read(const struct route_input *input, const struct route_limits *limits, s
 	memset(fault, 0, sizeof(*fault));
 	if (text_equal(input->method, TEXT("OPTIONS")) && text_equal(input->path, TEXT("*"))) {
 		route->target = ROUTE_OPTIONS;
-		route->allow = "GET, HEAD, POST, OPTIONS";
+		route->allow = "GET, HEAD, POST, PUT, OPTIONS";
 		return STATUS_OK;
 	}
-	if (!find_target(input->path, &route->target, &raw))
-		return fail(fault, STATUS_NOT_FOUND,
-			    "The paths are /v1/logs/{log}/sync, /v1/logs/{log}/actions, "
-			    "/v1/logs/{log}/head and /v1/info.");
+	if (!find_target(input->path, route, &raw))
+		return fail_not_found(fault);
 	enum status status = check_method(input->method, route, fault);
 	if (status != STATUS_OK || route->target == ROUTE_OPTIONS)
 		return status;
-	bool ndjson = route->target == ROUTE_ACTIONS;
-	if (!media_choose(input->accept, ndjson, &route->media))
-		return fail(fault, STATUS_NOT_ACCEPTABLE,
-			    "This path answers with application/json%s.",
-			    ndjson ? " or application/x-ndjson" : "");
-	if (route->target == ROUTE_SYNC && !media_is_json(input->content_type))
-		return fail(fault, STATUS_UNSUPPORTED_MEDIA_TYPE,
-			    "The body must be sent with Content-Type: application/json.");
-	if (route->target != ROUTE_INFO) {
-		status = read_log_name(raw, route, fault);
+	/* Whether it may be seen comes before what else is wrong, and needs its name. */
+	const enum status name_status =
+		route->target == ROUTE_INFO ? STATUS_OK : read_log_name(raw, route, fault);
+	/* A snapshot is sent as what it was given as. */
+	if (route->target != ROUTE_SNAPSHOT_GET) {
+		status = choose_media(input->accept, route, fault);
 		if (status != STATUS_OK)
 			return status;
 	}
+	if (route->target == ROUTE_SYNC && !media_is_json(input->content_type))
+		return fail(fault, STATUS_UNSUPPORTED_MEDIA_TYPE,
+			    "The body must be sent with Content-Type: application/json.");
+	if (name_status != STATUS_OK)
+		return name_status;
 	return read_query(input->query, limits, route, fault);
 }

@@ -1,5 +1,5 @@
 /*
- * route: which endpoint a request names, and what its query asks for (protocol, sections 3 to 4.5).
+ * route: which endpoint a request names, and what its query asks for (protocol, sections 3 to 4.6).
  * No I/O: texts in, a struct route out.
  *
  * The query is read strictly: only the parameters that the endpoint knows, each at most once.
@@ -33,10 +33,13 @@ enum route_target {
 	ROUTE_SYNC,
 	ROUTE_ACTIONS,
 	ROUTE_HEAD,
-	ROUTE_INFO
+	ROUTE_EVENTS,
+	ROUTE_INFO,
+	ROUTE_SNAPSHOT_PUT,
+	ROUTE_SNAPSHOT_GET
 };
 
-enum route_media { MEDIA_JSON, MEDIA_NDJSON };
+enum route_media { MEDIA_JSON, MEDIA_NDJSON, MEDIA_EVENTS };
 
 /* The parameter `until`. */
 struct until {
@@ -50,7 +53,7 @@ struct route {
 	const char *allow; /* ROUTE_OPTIONS: the methods */
 
 	char log_name[LOG_NAME_SIZE_MAX];
-	size_t log_size;
+	size_t log_size;     /* 0: none, or none that is valid. Known from NOT_ACCEPTABLE on */
 	struct hash genesis; /* of the log; not of ROUTE_SYNC: whoever reads its body makes it */
 
 	uint64_t after;
@@ -58,6 +61,10 @@ struct route {
 	struct until until;
 	uint64_t wait_sec;
 	bool meta;
+
+	/* ROUTE_SNAPSHOT_*. */
+	uint64_t snapshot; /* its seq; 0: the latest … */
+	uint64_t before;   /* … of those before this one; 0: of all */
 };
 
 struct route_fault {
@@ -67,6 +74,9 @@ struct route_fault {
 
 /* The log's name; points into the route. */
 struct text route_log(const struct route *);
+
+/* Whether it needs to be known who asks. */
+bool route_is_guarded(const struct route *);
 
 /* STATUS_OK, or the first in the order of section 5 of NOT_FOUND, METHOD_NOT_ALLOWED,
  * NOT_ACCEPTABLE, UNSUPPORTED_MEDIA_TYPE, MALFORMED, with *fault. */
@@ -78,6 +88,9 @@ MUST_CHECK enum status route_read(const struct route_input *, const struct route
  * had, NDJSON. JSON wins a tie, unless only NDJSON is named without a wildcard. False: neither.
  */
 bool media_choose(struct text accept, bool ndjson, enum route_media *);
+
+/* Whether it allows text/event-stream. */
+bool media_accepts_events(struct text accept);
 
 /* Whether a Content-Type is application/json, with no other parameter than charset=utf-8. */
 bool media_is_json(struct text content_type);

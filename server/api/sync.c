@@ -10,23 +10,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/account.h"
+#include "api/admit.h"
 #include "api/page.h"
+#include "api/pay.h"
 #include "api/problem.h"
+#include "api/receipts.h"
 #include "api/wire.h"
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
-#include "base/metrics.h"
 
-#define ANSWER_SIZE 1024   /* an answer without its results and its page */
-#define RESULT_SIZE_MAX 96 /* one of results or duplicates */
+#define ANSWER_SIZE (1024 + RECEIPTS_MEMBER_SIZE_MAX) /* without its results and its page */
+#define RESULT_SIZE_MAX 96			      /* one of results or duplicates */
 #define DETAIL_SIZE 256
 #define BACKOFF_MSEC_MIN 100 /* what a full queue asks for at least */
 
 struct sync {
 	struct batch batch;
 	struct job job;
-	uint64_t began_usec; /* its body was complete */
 	uint64_t *own; /* seqs after the base of this batch's duplicates: ascending, each once */
 	size_t own_count;
 };
@@ -46,7 +48,7 @@ refuse_body(struct call *call, const struct wire_fault *fault)
 	const struct problem problem = {.status = fault->status,
 					.detail = text_of(fault->detail),
 					.members = {members, (size_t)size}};
-	problem_answer(call->request, &problem);
+	call_problem(call, &problem);
 }
 
 static void
@@ -65,7 +67,7 @@ refuse_chain(struct call *call, const struct batch *batch, const struct hash *ac
 			"what they give. The client's digests or links are computed wrongly, or "
 			"the batch was changed on its way."),
 		.members = {members.data, members.failed ? 0 : members.size}};
-	problem_answer(call->request, &problem);
+	call_problem(call, &problem);
 	buffer_release(&members);
 }
 
@@ -89,7 +91,7 @@ refuse_busy(struct call *call)
 			TEXT("More writes wait than can be done soon. Nothing was stored; send the "
 			     "same again later."),
 		.retry_after_msec = backoff > BACKOFF_MSEC_MIN ? backoff : BACKOFF_MSEC_MIN};
-	problem_answer(call->request, &problem);
+	call_problem(call, &problem);
 }
 
 /* SERVER_BEHIND, HASH_MISMATCH. */
@@ -98,17 +100,16 @@ refuse_base(struct call *call, const struct sync *sync)
 {
 	const struct verdict *verdict = &sync->job.verdict;
 	char detail[DETAIL_SIZE];
+	account_history(&sync->job);
 	if (verdict->status == STATUS_SERVER_BEHIND)
 		snprintf(detail, sizeof(detail),
 			 "The base is seq %ju, and the log ends at %ju. Go back to the ancestor, "
-			 "and "
-			 "send again what is after it.",
+			 "and send again what is after it.",
 			 (uintmax_t)sync->batch.base.seq, (uintmax_t)verdict->head.position.seq);
 	else
 		snprintf(detail, sizeof(detail),
 			 "The log has another link at seq %ju than prevHash. Go back to the "
-			 "ancestor, "
-			 "pull what is after it, and send the rest again.",
+			 "ancestor, pull what is after it, and send the rest again.",
 			 (uintmax_t)sync->batch.base.seq);
 	call_refuse_at(call, verdict->status, text_of(detail), &verdict->head.position,
 		       &verdict->ancestor);
@@ -134,7 +135,7 @@ refuse_action(struct call *call, const struct sync *sync)
 	const struct problem problem = {.status = verdict->status,
 					.detail = text_of(detail),
 					.members = {members, (size_t)size}};
-	problem_answer(call->request, &problem);
+	call_problem(call, &problem);
 }
 
 /* --- what the client has missed --- */
@@ -196,8 +197,7 @@ write_missed(struct call *call, struct sync *sync, uint64_t upto, struct buffer 
 	if (status != STATUS_OK)
 		log_limited(LOG_WARN, "api", "missed actions not read",
 			    LOG_STR("code", status_info(status)->code),
-			    LOG_TEXT("log", route_log(&call->route)),
-			    LOG_TEXT("request", request_id(call->request)));
+			    LOG_TEXT("log", route_log(&call->route)), LOG_REQUEST(call->request));
 	if (status != STATUS_OK || page.rows_max == 0) {
 		out->size = mark;
 		page.rows = 0;
@@ -240,7 +240,7 @@ refuse_conflict(struct call *call, struct sync *sync)
 	if (members.failed)
 		problem = (struct problem){.status = STATUS_INTERNAL,
 					   .detail = TEXT("memory is out for a conflict's answer")};
-	problem_answer(call->request, &problem);
+	call_problem(call, &problem);
 	buffer_release(&members);
 }
 
@@ -281,14 +281,17 @@ write_results(struct buffer *out, const struct sync *sync)
 	buffer_append_text(out, TEXT("]"));
 }
 
+/* The time, and a receipt that says the same when the client asked for one. */
 static void
-count_success(const struct verdict *verdict)
+write_time(struct buffer *out, const struct call *call, const struct sync *sync)
 {
-	counter_add(COUNTER_APPLIED, verdict->applied);
-	counter_add(COUNTER_DUPLICATES, verdict->duplicates);
-	counter_add(COUNTER_REFUSED, verdict->refused);
-	counter_add(COUNTER_LATE, verdict->late);
-	counter_add(COUNTER_AHEAD, verdict->ahead);
+	const struct receipt receipt = {.log = sync->batch.log,
+					.position = sync->job.verdict.head.position,
+					.msec = clock_server_msec()};
+	buffer_append_text(out, TEXT(",\"serverTimestamp\":"));
+	buffer_append_u64(out, receipt.msec);
+	if (sync->batch.receipt && call->limits->signers->count > 0)
+		receipts_write(out, &receipt, call->limits->signers);
 }
 
 static void
@@ -297,7 +300,7 @@ answer_success(struct call *call, struct sync *sync)
 	const struct verdict *verdict = &sync->job.verdict;
 	const struct position *head = &verdict->head.position;
 	struct buffer out;
-	count_success(verdict);
+	account_actions(call, &sync->job);
 	buffer_init(&out, verdict->fast_forward
 				  ? ANSWER_SIZE
 				  : ANSWER_SIZE + page_size_max(call->limits) +
@@ -306,7 +309,7 @@ answer_success(struct call *call, struct sync *sync)
 	buffer_append_u64(&out, head->seq);
 	buffer_append_text(&out, TEXT(",\"stateHash\":"));
 	wire_write_hash(&out, &head->link);
-	write_server_timestamp(&out);
+	write_time(&out, call, sync);
 	buffer_append_text(&out, TEXT(",\"applied\":"));
 	buffer_append_u64(&out, verdict->applied);
 	buffer_append_text(&out, TEXT(",\"duplicates\":"));
@@ -324,6 +327,7 @@ answer_success(struct call *call, struct sync *sync)
 	}
 	buffer_append_text(&out, TEXT(",\"backoffMs\":"));
 	buffer_append_u64(&out, backoff_msec(call));
+	wire_write_drift(&out, sync->batch.state.seq, &sync->job.drift);
 	buffer_append_text(&out, TEXT("}"));
 	call_answer(call, &out);
 }
@@ -350,22 +354,24 @@ answer_status(struct call *call, struct sync *sync, enum status status)
 	case STATUS_NON_MONOTONIC_TIMESTAMP:
 		refuse_action(call, sync);
 		break;
-	case STATUS_LOG_DAMAGED:
-		call_refuse_at(
-			call, status,
-			TEXT("What is stored of this log does not verify after head. Nothing is "
-			     "added to it until the operator has repaired it."),
-			&sync->job.verdict.head.position, NULL);
+	case STATUS_QUOTA_EXCEEDED:
+		call_refuse_quota(call, &sync->job.verdict);
 		break;
-	case STATUS_STORAGE_UNAVAILABLE:
-		call_refuse(call, status,
-			    TEXT("The outcome is unknown: the batch may be stored or not. Send the "
-				 "same "
-				 "again later."));
+	case STATUS_ERASED:
+	case STATUS_PRUNED:
+		call_refuse_gone(call, &sync->job.verdict.head);
+		break;
+	case STATUS_LOG_DAMAGED:
+		call_refuse_at(call, status,
+			       TEXT("What is stored after head does not verify. Nothing is added."),
+			       &sync->job.verdict.head.position, NULL);
 		break;
 	default:
-		call_refuse(call, status, TEXT(""));
-		break;
+		call_refuse(call, status,
+			    status == STATUS_STORAGE_UNAVAILABLE
+				    ? TEXT("The outcome is unknown: the batch may be stored or "
+					   "not. Send the same again later.")
+				    : TEXT(""));
 	}
 }
 
@@ -375,14 +381,19 @@ answer(void *cookie, struct request *request)
 	(void)cookie;
 	struct call *call = call_of(request);
 	struct sync *sync = call->work;
-	enum status status = sync->job.status;
+	const struct job *job = &sync->job;
+	const enum status status = job->status != STATUS_OK ? job->status : job->verdict.status;
+	call->phases.taken_usec = job->taken_usec;
+	call->phases.done_usec = job->done_usec;
 	FAIL_POINT(BEFORE_ANSWER);
-	answer_status(call, sync, status != STATUS_OK ? status : sync->job.verdict.status);
+	pay_batch_after(call, &sync->batch, status, &job->verdict);
+	answer_status(call, sync, status);
 	FAIL_POINT(AFTER_ANSWER);
 	/* One that the queue had no room for was fast and says nothing. */
 	if (status != STATUS_BACKPRESSURE)
-		admission_record(&call->api->admission, sync->began_usec, clock_monotonic_usec());
-	call_leave(call);
+		admission_record(&call->api->admission, call->phases.began_usec,
+				 request_answered_usec(request));
+	call_leave_sync(call);
 }
 
 /* On a shard's writer. */
@@ -401,8 +412,13 @@ submit(struct call *call, struct sync *sync)
 	struct store *store = call->api->store;
 	struct request *request = call->request;
 	sync->job.batch = &sync->batch;
+	sync->job.writer = identity_subject(call->identity);
+	sync->job.origin = request_origin(request);
+	sync->job.own_log = identity_own_log(call->identity);
+	sync->job.counts = identity_counts(call->identity, sync->batch.log);
 	sync->job.done = done;
 	sync->job.cookie = request;
+	sync->job.submitted_usec = call->phases.submitted_usec = clock_monotonic_usec();
 	admission_enter(&call->api->admission);
 	call->under_way = true;
 	/* Parked before the store hears of it; when the store took it, done may have been called
@@ -413,7 +429,7 @@ submit(struct call *call, struct sync *sync)
 	FAIL_POINT(AFTER_SUBMIT);
 	if (status == STATUS_OK)
 		return;
-	sync->job.status = STATUS_BACKPRESSURE;
+	sync->job.status = status;
 	request_resume(request, answer);
 }
 
@@ -451,7 +467,6 @@ serve_sync(struct call *call)
 	}
 	call->work = sync;
 	sync->job = (struct job){0};
-	sync->began_usec = clock_monotonic_usec();
 	sync->own_count = 0;
 	FAIL_POINT(BEFORE_DECODE);
 	if (wire_read_sync(body, size, route_log(&call->route), &limits, arena, &sync->batch,
@@ -460,11 +475,18 @@ serve_sync(struct call *call)
 		return;
 	}
 	call->route.genesis = sync->batch.genesis;
+	if (!admit_batch(call, &sync->batch))
+		return;
 	if (batch_verify(&sync->batch, &actual) != STATUS_OK) {
+		pay_batch_after(call, &sync->batch, STATUS_CHAIN_BROKEN, NULL);
 		refuse_chain(call, &sync->batch, &actual);
 		return;
 	}
 	FAIL_POINT(AFTER_DECODE);
+	if (!admit_write(call, &sync->batch))
+		return;
+	if (!admit_state(call, &sync->batch))
+		sync->batch.state.digest.data = NULL;
 	/* All memory that the answer needs besides its text: after the commit it is too late to
 	 * fail. */
 	size_t count = sync->batch.action_count;

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 
-#define TICK_MSEC 50
+#define TICK_MSEC 100
 #define WHEEL_TICKS 1024 /* later deadlines stay in the wheel for another turn */
 
 /* The waiters of one log; there while there is one. */
@@ -26,6 +26,8 @@ struct waiting_log {
 };
 
 struct waiters {
+	_Atomic uint64_t commits;
+
 	/* Changed under the lock, read without it by waiters_wake. */
 	atomic_size_t count;
 
@@ -34,7 +36,6 @@ struct waiters {
 	struct waiting_log *logs;
 	struct waiter *wheel[WHEEL_TICKS];
 	uint64_t tick; /* all before it are done */
-	size_t max;
 	bool closed, stop;
 	pthread_t timer;
 };
@@ -81,6 +82,7 @@ take_locked(struct waiters *waiters, struct waiter *waiter, struct waiter **woke
 		HASH_DEL(waiters->logs, log);
 		free(log);
 	}
+	waiter->log = NULL;
 	waiter->next_due = *woken;
 	*woken = waiter;
 	atomic_fetch_sub(&waiters->count, 1);
@@ -92,7 +94,7 @@ wake_all(struct waiter *woken)
 	while (woken) {
 		struct waiter *waiter = woken;
 		woken = waiter->next_due; /* before wake: then the waiter may be gone */
-		waiter->wake(waiter);
+		waiter->wake(waiter, woken != NULL);
 	}
 }
 
@@ -153,13 +155,12 @@ run_timer(void *cookie)
 }
 
 struct waiters *
-waiters_new(size_t max)
+waiters_new(void)
 {
 	pthread_condattr_t attributes;
 	struct waiters *waiters = calloc(1, sizeof(*waiters));
 	if (!waiters)
 		return NULL;
-	waiters->max = max;
 	waiters->tick = tick_of(clock_monotonic_msec());
 	if (pthread_condattr_init(&attributes) != 0)
 		goto free_waiters;
@@ -181,14 +182,6 @@ destroy_condition:
 free_waiters:
 	free(waiters);
 	return NULL;
-}
-
-void
-waiters_set_max(struct waiters *waiters, size_t max)
-{
-	pthread_mutex_lock(&waiters->lock);
-	waiters->max = max;
-	pthread_mutex_unlock(&waiters->lock);
 }
 
 /* The log's entry, made if need be; NULL when memory is out. */
@@ -216,16 +209,13 @@ add_locked(struct waiters *waiters, struct waiter *waiter)
 {
 	if (waiters->closed)
 		return WAITERS_CLOSED;
-	size_t count = atomic_load(&waiters->count);
-	if (count >= waiters->max)
-		return WAITERS_FULL;
 	struct waiting_log *log = find_log_locked(waiters, &waiter->genesis);
 	if (!log)
-		return WAITERS_FULL;
+		return WAITERS_FAILED;
 
 	/* The timer slept without looking at the clock while nobody waited. */
 	uint64_t now = tick_of(clock_monotonic_msec());
-	if (count == 0 && waiters->tick < now)
+	if (atomic_load(&waiters->count) == 0 && waiters->tick < now)
 		waiters->tick = now;
 	uint64_t tick = tick_of(waiter->deadline_msec);
 	if (tick < waiters->tick)
@@ -241,22 +231,27 @@ add_locked(struct waiters *waiters, struct waiter *waiter)
 enum waiters_outcome
 waiters_add(struct waiters *waiters, struct waiter *waiter)
 {
-	CHECK(waiter->wake);
+	CHECK(waiter->wake && !waiter->log);
 	pthread_mutex_lock(&waiters->lock);
 	enum waiters_outcome outcome = add_locked(waiters, waiter);
 	pthread_mutex_unlock(&waiters->lock);
 	return outcome;
 }
 
+uint64_t
+waiters_commits(const struct waiters *waiters)
+{
+	return atomic_load(&waiters->commits);
+}
+
 void
 waiters_wake(struct waiters *waiters, const struct hash *genesis)
 {
-	/*
-	 * A store of the head by this thread, then this read of count; on the other side the add to
-	 * count, then a read of the head. One of the two must see the other's, and a plain load
-	 * could be done before the store is visible: so this is a read-modify-write.
-	 */
-	if (atomic_fetch_add(&waiters->count, 0) == 0)
+	/* A store of the head by this thread, an add to commits, a read of count; on the other side an
+	 * add to count, a read of commits, a read of the head. These are in one order for all: whoever
+	 * does not find the waiter here was counted before it looked. */
+	(void)atomic_fetch_add(&waiters->commits, 1);
+	if (atomic_load(&waiters->count) == 0)
 		return;
 	struct waiting_log *log;
 	struct waiter *woken = NULL;
@@ -267,6 +262,17 @@ waiters_wake(struct waiters *waiters, const struct hash *genesis)
 		take_locked(waiters, waiter, &woken);
 		waiter = following;
 	}
+	pthread_mutex_unlock(&waiters->lock);
+	wake_all(woken);
+}
+
+void
+waiters_cancel(struct waiters *waiters, struct waiter *waiter)
+{
+	struct waiter *woken = NULL;
+	pthread_mutex_lock(&waiters->lock);
+	if (waiter->log)
+		take_locked(waiters, waiter, &woken);
 	pthread_mutex_unlock(&waiters->lock);
 	wake_all(woken);
 }

@@ -51,6 +51,9 @@ size_t wire_arena_bytes(const struct wire_limits *);
 void wire_write_hash(struct buffer *, const struct hash *);
 void wire_write_position(struct buffer *, const struct position *);
 
+/* ,"drift":{…}; nothing when all agree. */
+void wire_write_drift(struct buffer *, uint64_t seq, const struct drift *);
+
 /* One action as pages, streams and `missed` show it; meta adds id, link, receivedAt and, if known,
  * writer. */
 void wire_write_row(struct buffer *, const struct row *, bool meta);

@@ -29,6 +29,7 @@ enum member {
 	MEMBER_PULL,
 	MEMBER_ON_CONFLICT,
 	MEMBER_RECEIPT,
+	MEMBER_STATE,
 	MEMBER_COUNT
 };
 
@@ -42,6 +43,7 @@ static const struct text members[MEMBER_COUNT] = {
 	[MEMBER_PULL] = NAME("pull"),
 	[MEMBER_ON_CONFLICT] = NAME("onConflict"),
 	[MEMBER_RECEIPT] = NAME("receipt"),
+	[MEMBER_STATE] = NAME("state"),
 };
 
 /* In the order that clients send. */
@@ -246,17 +248,15 @@ read_on_conflict(struct reader *reader)
 	       reader_malformed(reader, "must be \"rebase\" or \"reject\"");
 }
 
-/* This server has no signing key: whoever asks for a receipt is served and gets none (section 6). */
 static bool
 read_receipt(struct reader *reader)
 {
 	enum json_kind kind;
-	bool wanted;
 	if (!json_peek(&reader->json, &kind))
 		return reader_syntax(reader);
 	if (kind != JSON_KIND_TRUE && kind != JSON_KIND_FALSE)
 		return reader_malformed(reader, "must be true or false");
-	return json_read_bool(&reader->json, &wanted) || reader_syntax(reader);
+	return json_read_bool(&reader->json, &reader->batch->receipt) || reader_syntax(reader);
 }
 
 static bool
@@ -281,8 +281,10 @@ read_member(struct reader *reader, int member)
 		return reader_integer(reader, 0, SEQ_MAX, &batch->pull);
 	case MEMBER_ON_CONFLICT:
 		return read_on_conflict(reader);
-	default:
+	case MEMBER_RECEIPT:
 		return read_receipt(reader);
+	default:
+		return reader_state(reader);
 	}
 }
 
@@ -308,6 +310,21 @@ read_body(struct reader *reader)
 			      1U << MEMBER_SEQ | 1U << MEMBER_PREV_HASH | 1U << MEMBER_ACTIONS);
 }
 
+/* Who says it must be named, and the request must have the link of where. */
+static bool
+check_state(struct reader *reader)
+{
+	const uint64_t base = reader->batch->base.seq, seq = reader->state.seq;
+	if (reader->state.digest.data == NULL)
+		return true;
+	reader->member = members[MEMBER_DEVICE].data;
+	if (reader->device.data == NULL)
+		return reader_malformed(reader, "is missing, and there is a state");
+	reader->member = "state.seq";
+	return (seq >= base && seq - base <= reader->actions) ||
+	       reader_malformed(reader, "must be from seq to seq + the number of actions");
+}
+
 /* What members mean for each other. */
 static bool
 check_together(struct reader *reader)
@@ -328,7 +345,7 @@ check_together(struct reader *reader)
 		return reader_malformed(reader,
 					"is missing, and the body names no device for all actions");
 	}
-	return true;
+	return check_state(reader);
 }
 
 /* Gives each action its device, which may stand behind the actions in the text. */
@@ -368,6 +385,7 @@ begin_batch(struct batch *batch, struct text log)
 	batch->locator_count = 0;
 	batch->pull = WIRE_PULL_DEFAULT;
 	batch->reject = false;
+	batch->receipt = false;
 }
 
 enum status
@@ -387,6 +405,8 @@ wire_read_sync(char *body, size_t size, struct text log, const struct wire_limit
 	json_begin(&reader.json, body, size);
 	if (read_body(&reader) && check_together(&reader))
 		resolve_devices(&reader);
+	batch->device = reader.device;
+	batch->state = reader.state;
 	return fault->status;
 }
 

@@ -25,6 +25,7 @@ struct reader {
 	size_t without_device; /* the first action that names no device; SIZE_MAX: none */
 	struct text device;    /* of the batch; data is NULL when there is none */
 	bool has_state_hash;
+	struct state_report state;
 
 	const char *scope; /* "actions", "locator", or NULL at the top */
 	size_t index;
@@ -56,6 +57,9 @@ bool reader_device(struct reader *, struct text *);
 /* Which of the known members this is, once each; sets reader->member. -1: a fault was set. */
 int reader_member(struct reader *, struct text name, const struct text *known, size_t count,
 		  unsigned *seen);
+
+/* The member `state`, into reader->state. */
+bool reader_state(struct reader *);
 
 /* All wanted members (a bit each) were seen. */
 bool reader_require(struct reader *, const struct text *known, unsigned seen, unsigned wanted);

@@ -29,6 +29,20 @@ wire_write_position(struct buffer *out, const struct position *position)
 	buffer_append_text(out, TEXT("}"));
 }
 
+void
+wire_write_drift(struct buffer *out, uint64_t seq, const struct drift *drift)
+{
+	if (drift->differ == 0)
+		return;
+	buffer_append_text(out, TEXT(",\"drift\":{\"seq\":"));
+	buffer_append_u64(out, seq);
+	buffer_append_text(out, TEXT(",\"agree\":"));
+	buffer_append_u64(out, drift->agree);
+	buffer_append_text(out, TEXT(",\"differ\":"));
+	buffer_append_u64(out, drift->differ);
+	buffer_append_text(out, TEXT("}"));
+}
+
 static void
 write_meta(struct buffer *out, const struct row *row)
 {
@@ -62,6 +76,19 @@ write_meta(struct buffer *out, const struct row *row)
  * at them twice. */
 #define PAYLOAD_SIZE_SHORT ((size_t)1024)
 
+static void
+write_redacted(struct buffer *out, const struct row *row)
+{
+	buffer_append_text(out, TEXT(ROW_SEQ));
+	buffer_append_u64(out, row->seq);
+	buffer_append_text(out, TEXT(ROW_DEVICE));
+	json_write_string(out, row->action.device);
+	buffer_append_text(out, TEXT(ROW_TS));
+	buffer_append_u64(out, row->action.ts);
+	buffer_append_text(out, TEXT(",\"redacted\":true,\"digest\":"));
+	wire_write_hash(out, &row->digest);
+}
+
 static char *
 put(char *to, struct text text)
 {
@@ -69,8 +96,8 @@ put(char *to, struct text text)
 	return to + text.size;
 }
 
-void
-wire_write_row(struct buffer *out, const struct row *row, bool meta)
+static void
+write_whole(struct buffer *out, const struct row *row)
 {
 	const struct action *action = &row->action;
 	bool is_short = action->payload.size <= PAYLOAD_SIZE_SHORT;
@@ -95,6 +122,15 @@ wire_write_row(struct buffer *out, const struct row *row, bool meta)
 	out->size += (size_t)(end - to);
 	if (!is_short)
 		json_write_string(out, action->payload);
+}
+
+void
+wire_write_row(struct buffer *out, const struct row *row, bool meta)
+{
+	if (action_is_redacted(&row->action))
+		write_redacted(out, row);
+	else
+		write_whole(out, row);
 	if (meta)
 		write_meta(out, row);
 	buffer_append_text(out, TEXT("}"));

@@ -16,7 +16,8 @@
 
 /*
  * enumerator, name, and what passes it: load (requests, and what is put in place behind them), make
- * (the first start on an empty folder), start (one after a crash), stop (a clean one).
+ * (the first start on an empty folder), start (one after a crash), stop (a clean one), snapshot (one that
+ * is stored), remove (an operator's).
  */
 #define FAIL_POINT_TABLE(X)                                                                        \
 	X(BEFORE_DECODE, "before-decode", "load")                                                  \
@@ -30,6 +31,10 @@
 	X(AFTER_PUBLISH, "after-publish", "load")                                                  \
 	X(BEFORE_ANSWER, "before-answer", "load")                                                  \
 	X(AFTER_ANSWER, "after-answer", "load")                                                    \
+	X(BEFORE_SNAPSHOT_SYNC, "before-snapshot-sync", "snapshot")                                \
+	X(AFTER_SNAPSHOT_SYNC, "after-snapshot-sync", "snapshot")                                  \
+	X(AFTER_SNAPSHOT_PLACED, "after-snapshot-placed", "snapshot")                              \
+	X(AFTER_SNAPSHOT_TRIM, "after-snapshot-trim", "snapshot")                                  \
 	X(BEFORE_FREEZE, "before-freeze", "load")                                                  \
 	X(BEFORE_BEGIN, "before-begin", "load")                                                    \
 	X(AFTER_BEGIN, "after-begin", "load")                                                      \
@@ -42,12 +47,19 @@
 	X(AFTER_CHECKPOINT, "after-checkpoint", "load")                                            \
 	X(BEFORE_REST, "before-rest", "load")                                                      \
 	X(AFTER_REST, "after-rest", "load")                                                        \
+	X(BEFORE_ANCHOR_WRITE, "before-anchor-write", "load start")                                \
+	X(BEFORE_ANCHOR_SYNC, "before-anchor-sync", "load start")                                  \
+	X(AFTER_ANCHOR_SYNC, "after-anchor-sync", "load start")                                    \
 	X(BEFORE_MANIFEST_NEW, "before-manifest-new", "make")                                      \
 	X(AFTER_MANIFEST_NEW, "after-manifest-new", "make")                                        \
 	X(BEFORE_SCHEMA, "before-schema", "make")                                                  \
 	X(BEFORE_SCHEMA_COMMIT, "before-schema-commit", "make")                                    \
 	X(AFTER_SCHEMA_COMMIT, "after-schema-commit", "make")                                      \
 	X(AFTER_JOURNAL_CREATE, "after-journal-create", "make")                                    \
+	X(BEFORE_ANCHOR_CREATE, "before-anchor-create", "make")                                    \
+	X(AFTER_ANCHOR_OPEN, "after-anchor-open", "make")                                          \
+	X(BEFORE_ANCHOR_FOLDER, "before-anchor-folder", "make")                                    \
+	X(AFTER_ANCHOR_CREATE, "after-anchor-create", "make")                                      \
 	X(BEFORE_MANIFEST, "before-manifest", "make")                                              \
 	X(AFTER_MANIFEST_RENAME, "after-manifest-rename", "make")                                  \
 	X(AFTER_MANIFEST, "after-manifest", "make")                                                \
@@ -62,6 +74,12 @@
 	X(RECOVER_AFTER_EMPTY, "recover-after-empty", "start")                                     \
 	X(BEFORE_FIRST_BEGIN, "before-first-begin", "start make")                                  \
 	X(AFTER_FIRST_BEGIN, "after-first-begin", "start make")                                    \
+	X(REMOVE_BEFORE_COMMIT, "remove-before-commit", "remove")                                  \
+	X(REMOVE_AFTER_COMMIT, "remove-after-commit", "remove")                                    \
+	X(REMOVE_BEFORE_SNAPSHOTS, "remove-before-snapshots", "remove")                            \
+	X(REMOVE_SNAPSHOT, "remove-snapshot", "remove")                                            \
+	X(BEFORE_OVERWRITE, "before-overwrite", "remove")                                          \
+	X(AFTER_OVERWRITE, "after-overwrite", "remove")                                            \
 	X(BEFORE_SETTLE, "before-settle", "stop")                                                  \
 	X(BEFORE_EMPTY, "before-empty", "stop")                                                    \
 	X(AFTER_EMPTY, "after-empty", "stop")

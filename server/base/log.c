@@ -44,6 +44,30 @@ log_enabled(enum log_level level)
 	return (int)level >= atomic_load_explicit(&log_level, memory_order_relaxed);
 }
 
+void
+log_set_level(enum log_level level)
+{
+	atomic_store_explicit(&log_level, (int)level, memory_order_relaxed);
+}
+
+const char *
+log_level_word(void)
+{
+	return level_names[atomic_load_explicit(&log_level, memory_order_relaxed)];
+}
+
+bool
+log_level_find(struct text word, enum log_level *level)
+{
+	for (unsigned i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
+		if (!text_equal(word, text_of(level_names[i])))
+			continue;
+		*level = (enum log_level)i;
+		return true;
+	}
+	return false;
+}
+
 static void
 line_put(struct line *line, const char *data, size_t size)
 {
@@ -52,23 +76,55 @@ line_put(struct line *line, const char *data, size_t size)
 	line->size += size;
 }
 
-static bool
-is_control(struct text character)
+/* What nobody sees of a line but in what it does to the rest: a terminal may take controls as the start
+ * of a command, and format characters turn the order of what is shown, or hide it. The controls, the line
+ * separators, and the general category Cf of Unicode 15. */
+static const struct {
+	uint32_t first, last;
+} unseen[] = {
+	{0x0000, 0x001f},   {0x007f, 0x009f},	{0x00ad, 0x00ad},   {0x0600, 0x0605},
+	{0x061c, 0x061c},   {0x06dd, 0x06dd},	{0x070f, 0x070f},   {0x0890, 0x0891},
+	{0x08e2, 0x08e2},   {0x180e, 0x180e},	{0x200b, 0x200f},   {0x2028, 0x202e},
+	{0x2060, 0x2064},   {0x2066, 0x206f},	{0xfeff, 0xfeff},   {0xfff9, 0xfffb},
+	{0x110bd, 0x110bd}, {0x110cd, 0x110cd}, {0x13430, 0x1343f}, {0x1bca0, 0x1bca3},
+	{0x1d173, 0x1d17a}, {0xe0001, 0xe0001}, {0xe0020, 0xe007f},
+};
+
+#define UNSEEN (sizeof(unseen) / sizeof(unseen[0]))
+
+static uint32_t
+code_point(struct text character)
 {
 	const uint8_t *bytes = (const uint8_t *)character.data;
 	if (character.size == 1)
-		return bytes[0] < 0x20 || bytes[0] == 0x7f;
-	/* U+0080 to U+009F: a terminal may take them as the start of a command. */
-	return character.size == 2 && bytes[0] == 0xc2 && bytes[1] < 0xa0;
+		return bytes[0];
+	uint32_t point = bytes[0] & (0x7fU >> character.size);
+	for (size_t i = 1; i < character.size; i++)
+		point = point << 6 | (bytes[i] & 0x3f);
+	return point;
 }
 
-/* How one character of a value is written; up to 8 bytes. size 0: the byte is no UTF-8. */
+static bool
+is_unseen(struct text character)
+{
+	const uint32_t point = code_point(character);
+	if (point >= 0x20 && point < 0x7f)
+		return false;
+	for (size_t i = 0; i < UNSEEN; i++)
+		if (point >= unseen[i].first && point <= unseen[i].last)
+			return true;
+	return false;
+}
+
+#define ESCAPED_SIZE_MAX 16 /* of one character: four bytes as \x00 */
+
+/* How one character of a value is written. size 0: the byte is no UTF-8. */
 static size_t
-escape_logfmt(struct text character, size_t size, char escaped[8])
+escape_logfmt(struct text character, size_t size, char escaped[ESCAPED_SIZE_MAX])
 {
 	static const char digits[] = "0123456789abcdef";
 	size_t written = 0;
-	if (size > 0 && !is_control(character)) {
+	if (size > 0 && !is_unseen(character)) {
 		if (character.data[0] == '"' || character.data[0] == '\\')
 			escaped[written++] = '\\';
 		memcpy(escaped + written, character.data, size);
@@ -89,20 +145,31 @@ escape_logfmt(struct text character, size_t size, char escaped[8])
 }
 
 static size_t
-escape_json(struct text character, size_t size, char escaped[8])
+escape_unit(uint32_t unit, char escaped[6])
+{
+	const uint8_t bytes[2] = {(uint8_t)(unit >> 8), (uint8_t)unit};
+	memcpy(escaped, "\\u", 2);
+	hex_encode(bytes, sizeof(bytes), escaped + 2);
+	return 6;
+}
+
+static size_t
+escape_json(struct text character, size_t size, char escaped[ESCAPED_SIZE_MAX])
 {
 	if (size == 0) {
 		memcpy(escaped, "\xef\xbf\xbd", 3);
 		return 3;
 	}
-	if (is_control(character)) {
-		/* The code point of a two-byte control is its second byte. */
-		uint8_t point = (uint8_t)character.data[size - 1];
-		memcpy(escaped, "\\u00", 4);
-		hex_encode(&point, 1, escaped + 4);
-		return 6;
-	}
 	size_t written = 0;
+	if (is_unseen(character)) {
+		uint32_t point = code_point(character);
+		if (point > 0xffff) { /* a surrogate pair (RFC 8259, section 7) */
+			point -= 0x10000;
+			written = escape_unit(0xd800 | point >> 10, escaped);
+			point = 0xdc00 | (point & 0x3ff);
+		}
+		return written + escape_unit(point, escaped + written);
+	}
 	if (character.data[0] == '"' || character.data[0] == '\\')
 		escaped[written++] = '\\';
 	memcpy(escaped + written, character.data, size);
@@ -118,7 +185,7 @@ needs_quotes(enum log_format format, struct text value)
 	for (size_t at = 0; at < value.size;) {
 		struct text rest = {value.data + at, value.size - at};
 		struct text character = {rest.data, text_utf8_size(rest)};
-		if (memchr(" \"=\\", rest.data[0], 4) != NULL || is_control(character))
+		if (memchr(" \"=\\", rest.data[0], 4) != NULL || is_unseen(character))
 			return true;
 		at += character.size;
 	}
@@ -133,7 +200,7 @@ line_put_escaped(struct line *line, struct text value)
 	if (limit - line->size > VALUE_SIZE_MAX)
 		limit = line->size + VALUE_SIZE_MAX;
 	for (size_t at = 0; at < value.size;) {
-		char escaped[8];
+		char escaped[ESCAPED_SIZE_MAX];
 		struct text rest = {value.data + at, value.size - at};
 		size_t size = text_utf8_size(rest);
 		struct text character = {rest.data, size == 0 ? 1 : size};
@@ -199,7 +266,8 @@ line_put_field(struct line *line, const struct log_field *field)
 {
 	switch (field->kind) {
 	case LOG_FIELD_TEXT:
-		line_put_text(line, field->key, field->text);
+		if (field->text.data != NULL)
+			line_put_text(line, field->key, field->text);
 		return;
 	case LOG_FIELD_U64:
 		line_put_number(line, field->key, field->u64, false);

@@ -11,6 +11,8 @@
  * Rate limit: events that a client can cause go through log_limited, which lets LOG_BURST lines per
  * event (its call site) and second through and then says how many it held back.
  *
+ * A text field without data (NULL) is left out.
+ *
  * Threads: all functions from any thread. This and the counters are the program's only globals.
  */
 #ifndef BASE_LOG_H
@@ -46,6 +48,11 @@ struct log_field {
 /* May be called again at any time (SIGHUP). Before the first call: info, logfmt. */
 void log_configure(enum log_level, enum log_format);
 bool log_enabled(enum log_level);
+
+/* The level alone; its word: debug, info, warn, error; and the level of a word. */
+void log_set_level(enum log_level);
+const char *log_level_word(void);
+bool log_level_find(struct text word, enum log_level *);
 
 void log_write(enum log_level, const char *room, const char *event, const struct log_field *fields,
 	       size_t count);

@@ -22,7 +22,7 @@ parse_bytes(struct text text, uint64_t *number)
 	static const struct {
 		struct text suffix;
 		unsigned shift;
-	} units[] = {{{"KiB", 3}, 10}, {{"MiB", 3}, 20}, {{"GiB", 3}, 30}};
+	} units[] = {{{"KiB", 3}, 10}, {{"MiB", 3}, 20}, {{"GiB", 3}, 30}, {{"TiB", 3}, 40}};
 	unsigned shift = 0;
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		struct text suffix = units[i].suffix;

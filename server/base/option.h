@@ -16,10 +16,11 @@
 
 #define OPTION_TEXT_SIZE 4096 /* of a text's array, its NUL included */
 #define OPTION_VALUE_SIZE 32
+#define OPTION_UNITS "KiB, MiB, GiB or TiB"
 
 enum option_type {
 	OPTION_NUMBER, /* uint64_t, decimal */
-	OPTION_BYTES,  /* uint64_t, decimal, KiB, MiB or GiB may follow */
+	OPTION_BYTES,  /* uint64_t, decimal, one of OPTION_UNITS may follow */
 	OPTION_OCTAL,  /* uint64_t */
 	OPTION_TEXT,   /* char[OPTION_TEXT_SIZE] */
 	OPTION_BOOL,   /* bool: true or false */

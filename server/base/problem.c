@@ -14,6 +14,14 @@ problem_format(const char *format, ...)
 	return sentence;
 }
 
+const char *
+problem_within(const char *where, const char *problem)
+{
+	char within[PROBLEM_SIZE];
+	(void)snprintf(within, sizeof(within), "%s: %s", where, problem);
+	return problem_format("%s", within);
+}
+
 enum status
 problem_set(const char **problem, enum status status, const char *format, ...)
 {

@@ -17,6 +17,9 @@
 
 const char *problem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* "where: problem", also of the thread's own newest problem. */
+const char *problem_within(const char *where, const char *problem);
+
 /* Sets *problem, and returns the status: return problem_set(problem, STATUS_…, "cannot open %s",
  * path); */
 enum status problem_set(const char **problem, enum status, const char *format, ...)

@@ -173,6 +173,15 @@ queue_is_closed(struct queue *queue)
 	return closed;
 }
 
+uint64_t
+queue_ask_oldest(struct queue *queue, uint64_t (*ask)(const void *item))
+{
+	queue_lock(queue);
+	const uint64_t answer = queue->count == 0 ? 0 : ask(queue->items[queue->first]);
+	queue_unlock(queue);
+	return answer;
+}
+
 size_t
 queue_count(struct queue *queue)
 {

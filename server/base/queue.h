@@ -39,4 +39,7 @@ bool queue_is_closed(struct queue *);
 
 size_t queue_count(struct queue *);
 
+/* Looks at the oldest item, which stays the queue's: ask(item), under the lock, or 0 when there is none. */
+uint64_t queue_ask_oldest(struct queue *, uint64_t (*ask)(const void *item));
+
 #endif

@@ -19,7 +19,7 @@
 #include "base/option.h"
 #include "base/text.h"
 
-#define SETTINGS_OPTIONS_MAX 64
+#define SETTINGS_OPTIONS_MAX 128
 
 enum settings_source { FROM_TABLE, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
 

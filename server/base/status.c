@@ -32,6 +32,8 @@ retry_word(enum retry retry)
 		return "rebase";
 	case RETRY_RESTAMP:
 		return "restamp";
+	case RETRY_SNAPSHOT:
+		return "snapshot";
 	}
 	CHECK(!"a retry advice of the table");
 	return "never";

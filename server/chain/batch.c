@@ -61,6 +61,14 @@ batch_link_before(const struct batch *batch, size_t i)
 }
 
 const struct hash *
+batch_link_at(const struct batch *batch, uint64_t seq)
+{
+	CHECK(seq >= batch->base.seq && seq - batch->base.seq <= batch->action_count);
+	return seq == batch->base.seq ? &batch->base.link
+				      : &batch->actions[seq - batch->base.seq - 1].link;
+}
+
+const struct hash *
 batch_end(const struct batch *batch)
 {
 	return batch->action_count == 0 ? &batch->base.link : &batch->state_hash;

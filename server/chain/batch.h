@@ -25,6 +25,14 @@ struct batch_action {
 		link; /* the client's own link after this action, chained from its base; likewise */
 };
 
+/* What the sender says of its app's state after the action at seq: one of the positions from the base
+ * to the batch's end, so that the batch has its link. */
+struct state_report {
+	uint64_t seq;
+	struct text digest; /* hex digits; data is NULL: nothing is said */
+	struct text app;    /* version */
+};
+
 struct batch {
 	struct text log;
 	struct hash genesis; /* of log */
@@ -34,6 +42,7 @@ struct batch {
 	size_t action_count;
 	struct hash state_hash; /* the client's claim; for an empty batch not looked at */
 
+	struct text device; /* of the actions that name none; data is NULL when it is not there */
 	struct text devices[BATCH_DEVICES_MAX]; /* the different ones of the actions */
 	size_t device_count;
 
@@ -42,6 +51,9 @@ struct batch {
 
 	uint64_t pull; /* how many missed actions to return at most */
 	bool reject;   /* onConflict: reject */
+	bool receipt;  /* a signed receipt is asked for */
+
+	struct state_report state; /* by `device` */
 };
 
 /*
@@ -53,6 +65,9 @@ MUST_CHECK enum status batch_verify(struct batch *, struct hash *actual);
 
 /* The client's own link before action i: base.link for 0, else the link of i - 1. */
 const struct hash *batch_link_before(const struct batch *, size_t i);
+
+/* The client's own link at a position from the base to the batch's end. */
+const struct hash *batch_link_at(const struct batch *, uint64_t seq);
 
 /* The state hash with which the client ends: its prevHash for an empty batch. */
 const struct hash *batch_end(const struct batch *);

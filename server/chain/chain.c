@@ -61,6 +61,28 @@ chain_genesis(struct text log, struct hash *genesis)
 	hash_bytes(bytes, (size_t)(to - bytes), genesis);
 }
 
+static bool
+says_digest(const struct action *action, struct hash *digest)
+{
+	return action->type.size == 0 && hash_from_text(action->payload, digest);
+}
+
+bool
+action_is_redacted(const struct action *action)
+{
+	struct hash digest;
+
+	return says_digest(action, &digest);
+}
+
+void
+action_redact(struct action *action, const struct hash *digest, char text[HASH_TEXT_SIZE])
+{
+	hash_to_text(digest, text);
+	action->type = TEXT("");
+	action->payload = (struct text){text, HASH_TEXT_SIZE};
+}
+
 /* Copies the text and lets it be its copy. */
 static uint8_t *
 put_text(uint8_t *to, struct text *text)
@@ -95,6 +117,8 @@ chain_preimage(struct action *action, uint8_t bytes[PREIMAGE_SIZE_MAX])
 {
 	size_t room = PREIMAGE_SIZE_MAX - PREIMAGE_SIZE_FIXED;
 
+	if (action_is_redacted(action))
+		return 0;
 	if (action->device.size > room || action->type.size > room - action->device.size ||
 	    action->payload.size > room - action->device.size - action->type.size)
 		return 0;
@@ -133,6 +157,8 @@ chain_digest(const struct action *action, struct hash *digest)
 	struct action copy = *action;
 	size_t size = chain_preimage(&copy, bytes);
 
+	if (says_digest(action, digest))
+		return;
 	if (size == 0)
 		digest_long(action, digest);
 	else
@@ -233,6 +259,25 @@ id_to_text(const uint8_t id[ID_SIZE], char text[ID_TEXT_SIZE])
 	}
 }
 
+bool
+id_from_text(struct text text, uint8_t id[ID_SIZE])
+{
+	char digits[2 * ID_SIZE];
+	size_t count = 0;
+
+	if (text.size != ID_TEXT_SIZE)
+		return false;
+	for (size_t i = 0; i < ID_TEXT_SIZE; i++) {
+		const bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (is_dash != (text.data[i] == '-'))
+			return false;
+		if (!is_dash)
+			digits[count++] = text.data[i];
+	}
+	return hex_decode((struct text){digits, sizeof(digits)}, id, ID_SIZE);
+}
+
 /* Log names and devices are of one set. Looked at without the C library: no locale may widen it. */
 static bool
 is_of_name_set(struct text text)
@@ -271,6 +316,23 @@ bool
 device_is_valid(struct text device)
 {
 	return device.size >= 1 && device.size <= DEVICE_SIZE_MAX && is_of_name_set(device);
+}
+
+bool
+app_is_valid(struct text app)
+{
+	return device_is_valid(app);
+}
+
+bool
+state_digest_is_valid(struct text digest)
+{
+	for (size_t i = 0; i < digest.size; i++) {
+		const char c = digest.data[i];
+		if ((c < '0' || c > '9') && (c < 'a' || c > 'f'))
+			return false;
+	}
+	return digest.size >= 1 && digest.size <= STATE_DIGEST_SIZE_MAX;
 }
 
 /* Of well-formed UTF-8. C1 is U+0080..U+009F: the byte C2, which is never a second byte, and then

@@ -30,6 +30,7 @@
 #define LOG_NAME_SIZE_MAX 128
 #define DEVICE_SIZE_MAX 64
 #define TYPE_SIZE_MAX 128
+#define STATE_DIGEST_SIZE_MAX 64 /* hex digits of an app's own digest */
 #define TS_MAX ((UINT64_C(1) << 48) - 1)
 #define SEQ_MAX ((UINT64_C(1) << 53) - 1) /* what every JSON reader can hold */
 
@@ -45,12 +46,31 @@ struct action {
 	struct text payload; /* opaque bytes, normally JSON text; may be empty, may hold NUL */
 };
 
+/* What it counts in its log's bytes: its texts, as they were sent; of one whose content is gone (it has no
+ * type) what is left of them. */
+static inline uint64_t
+action_size(const struct action *action)
+{
+	return action->device.size +
+	       (action->type.size == 0 ? 0 : action->type.size + action->payload.size);
+}
+
 /* A place in a log: a seq, and the link there, which names the state. Seq 0 has the genesis link.
  */
 struct position {
 	uint64_t seq;
 	struct hash link;
 };
+
+/*
+ * What is left of an action whose content is gone (protocol, section 4.2): its device and ts, no type,
+ * which every other action has, and for its payload the digest's hex digits. So its digest is what it
+ * says, and its link verifies.
+ */
+bool action_is_redacted(const struct action *);
+
+/* Takes its content: the digest's digits, which go to the text, become its payload. */
+void action_redact(struct action *, const struct hash *digest, char text[HASH_TEXT_SIZE]);
 
 /* These two take what they are given, rotten rows included: whether it is within the grammar is not
  * looked at. The lengths of device and type are hashed modulo 2^16. */
@@ -68,8 +88,8 @@ void chain_link(const struct hash *previous, const struct hash *digest, struct h
 #define PREIMAGE_SIZE_MAX 1024
 
 /* Gathers the bytes whose hash the digest is; the action's texts then point into them. Returns
- * their size, or 0 when they are more than PREIMAGE_SIZE_MAX: the action is left alone, and
- * chain_digest() is for it. */
+ * their size, or 0 when they are more than PREIMAGE_SIZE_MAX, or the action is redacted: it is left
+ * alone, and chain_digest() is for it. */
 size_t chain_preimage(struct action *, uint8_t bytes[PREIMAGE_SIZE_MAX]);
 void chain_digests(const struct text preimages[], struct hash digests[], size_t count);
 
@@ -85,10 +105,13 @@ bool hash_equal(const struct hash *, const struct hash *);
 void hash_to_text(const struct hash *, char text[HASH_TEXT_SIZE]);
 bool hash_from_text(struct text, struct hash *); /* 64 lower-case hex digits, else false */
 void id_to_text(const uint8_t id[ID_SIZE], char text[ID_TEXT_SIZE]);
+bool id_from_text(struct text, uint8_t id[ID_SIZE]); /* of that form, lower case, else false */
 
 /* Section 3: the grammar. */
 bool log_name_is_valid(struct text);
 bool device_is_valid(struct text);
+bool app_is_valid(struct text);		 /* as a device */
+bool state_digest_is_valid(struct text); /* 1..64 lower-case hex digits */
 bool type_is_valid(struct text); /* 1..128 bytes of UTF-8, no C0, DEL or C1 control characters */
 
 #endif

@@ -95,7 +95,8 @@ is_ahead_by_more_than(const struct job *job, uint64_t ts, uint64_t msec)
 	return ts > job->now_msec && ts - job->now_msec > msec;
 }
 
-/* The strict policies, for a stamp that is free. */
+/* The strict policies, for a stamp that is free. A newest stamp that would be refused now came under a
+ * clock that was ahead, or without the policy: no stamp of today is after it, and one must get in. */
 static enum status
 judge_clock(const struct job *job, size_t i, uint64_t *detail)
 {
@@ -107,11 +108,42 @@ judge_clock(const struct job *job, size_t i, uint64_t *detail)
 		*detail = ts - job->now_msec;
 		return STATUS_CLOCK_SKEW;
 	}
-	if (job->clock->monotonic && ts <= newest) {
+	const bool counts =
+		max_skew_msec == 0 || !is_ahead_by_more_than(job, newest, max_skew_msec);
+	if (job->clock->monotonic && counts && ts <= newest) {
 		*detail = newest;
 		return STATUS_NON_MONOTONIC_TIMESTAMP;
 	}
 	return STATUS_OK;
+}
+
+/* Whether the action would be one too many for the log. The verdict then says so of the whole batch: what
+ * is behind it may rest on it, and the client keeps them together. */
+static bool
+exceeds_quota(const struct job *job, size_t i)
+{
+	const struct quota *quota = &job->facts->quota;
+	const struct head *head = &job->log->head;
+	const uint64_t seq = head->position.seq, cleared = head->gone.cleared;
+	const uint64_t actions = seq > cleared ? seq - cleared : 0;
+	const uint64_t bytes = head->bytes + action_size(&job->batch->actions[i].action);
+	const struct {
+		bool exceeded;
+		uint64_t limit;
+	} kinds[] = {
+		[QUOTA_LOG_ACTIONS] = {actions >= quota->log_actions, quota->log_actions},
+		[QUOTA_LOG_BYTES] = {bytes > quota->log_bytes, quota->log_bytes},
+		[QUOTA_SUBJECT_LOGS] = {seq == 0, quota->subject_logs},
+	};
+	for (unsigned kind = QUOTA_LOG_ACTIONS; kind <= QUOTA_SUBJECT_LOGS; kind++) {
+		if (kinds[kind].limit == 0 || !kinds[kind].exceeded)
+			continue;
+		job->verdict->status = STATUS_QUOTA_EXCEEDED;
+		job->verdict->quota = (enum quota_kind)kind;
+		job->verdict->limit = kinds[kind].limit;
+		return true;
+	}
+	return false;
 }
 
 static enum status
@@ -148,6 +180,7 @@ apply(const struct job *job, size_t i)
 		return status;
 	chain_link(&head->link, &action->digest, &head->link);
 	head->seq++;
+	log->head.bytes += action_size(&action->action);
 	outcome->kind = OUTCOME_APPLIED;
 	outcome->seq = head->seq;
 	outcome->link = head->link;
@@ -165,7 +198,7 @@ apply(const struct job *job, size_t i)
 	return STATUS_OK;
 }
 
-/* With reject the verdict's status tells that this action decided. */
+/* The verdict's status tells that this action decided: with reject, or as the log is full. */
 static enum status
 settle_action(const struct job *job, size_t i)
 {
@@ -194,7 +227,7 @@ settle_action(const struct job *job, size_t i)
 	outcome->refusal =
 		taken.found ? STATUS_TIMESTAMP_TAKEN : judge_clock(job, i, &outcome->detail);
 	if (outcome->refusal == STATUS_OK)
-		return apply(job, i);
+		return exceeds_quota(job, i) ? STATUS_OK : apply(job, i);
 	verdict->refused++;
 	if (batch->reject) {
 		verdict->status = outcome->refusal;
@@ -230,8 +263,11 @@ roll_back(const struct job *job, const struct mark *mark)
 	log->head = mark->head;
 	for (size_t i = 0; i < job->batch->device_count; i++)
 		job->facts->devices[i]->newest = mark->newest[i];
-	*job->verdict = (struct verdict){
-		.status = job->verdict->status, .head = log->head, .index = job->verdict->index};
+	*job->verdict = (struct verdict){.status = job->verdict->status,
+					 .head = log->head,
+					 .index = job->verdict->index,
+					 .quota = job->verdict->quota,
+					 .limit = job->verdict->limit};
 }
 
 /* After the roll back: what of a conflicting batch is in the log. */
@@ -273,6 +309,22 @@ settle_actions(const struct job *job)
 	return STATUS_OK;
 }
 
+/* Up to the reported position the log goes on from the base as the batch does: with its actions, each at
+ * its place, and so with its links. */
+static bool
+state_holds(const struct job *job)
+{
+	const struct batch *batch = job->batch;
+	if (batch->state.digest.data == NULL)
+		return false;
+	for (uint64_t seq = batch->base.seq + 1; seq <= batch->state.seq; seq++) {
+		const struct outcome *outcome = &job->outcomes[seq - batch->base.seq - 1];
+		if (outcome->kind == OUTCOME_REFUSED || outcome->seq != seq)
+			return false;
+	}
+	return true;
+}
+
 enum status
 settle(struct settle_log *log, const struct batch *batch, const struct facts *facts,
        const struct clock_policy *clock, uint64_t now_msec, struct verdict *verdict,
@@ -282,6 +334,10 @@ settle(struct settle_log *log, const struct batch *batch, const struct facts *fa
 	enum status status;
 
 	*verdict = (struct verdict){.status = STATUS_OK, .head = log->head};
+	if (log->head.gone.erased_at > 0 || batch->base.seq < log->head.gone.pruned) {
+		verdict->status = log->head.gone.erased_at > 0 ? STATUS_ERASED : STATUS_PRUNED;
+		return STATUS_OK;
+	}
 	if (!log_has(&job, &batch->base, facts->links[0])) {
 		verdict->status = batch->base.seq > log->head.position.seq ? STATUS_SERVER_BEHIND
 									   : STATUS_HASH_MISMATCH;
@@ -296,5 +352,6 @@ settle(struct settle_log *log, const struct batch *batch, const struct facts *fa
 		log->head.received_at = now_msec;
 	verdict->head = log->head;
 	verdict->fast_forward = hash_equal(&log->head.position.link, batch_end(batch));
+	verdict->state_holds = state_holds(&job);
 	return STATUS_OK;
 }

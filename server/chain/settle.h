@@ -23,10 +23,19 @@
 #include "base/status.h"
 #include "chain/batch.h"
 
+/* What of a log's content is gone by an operator's word, but for single actions: those say it themselves. */
+struct gone {
+	uint64_t pruned;    /* of the actions up to this seq; 0: of none */
+	uint64_t erased_at; /* all of it, at that time in milliseconds; 0: it is not erased */
+	uint64_t cleared; /* up to this seq it was taken; kept when an erased log is opened again */
+};
+
 /* The newest position of a log. receivedAt of the empty log is 0. */
 struct head {
 	struct position position;
 	uint64_t received_at; /* milliseconds; never decreases along a log */
+	uint64_t bytes;	      /* action_size() of all its actions */
+	struct gone gone;
 };
 
 /* The strict policies of section 4.1 step 4. Off by default. */
@@ -34,6 +43,18 @@ struct clock_policy {
 	uint64_t max_skew_msec; /* 0: off */
 	bool monotonic;
 };
+
+/* How far a log may grow (section 4.1 step 4). 0: no limit. */
+struct quota {
+	uint64_t log_actions; /* behind what is cleared */
+	uint64_t log_bytes;
+
+	/* Of logs that a subject begins. As a fact it is 0 unless who brings the batch has begun so many
+	 * already, and may not begin this one. */
+	uint64_t subject_logs;
+};
+
+enum quota_kind { QUOTA_LOG_ACTIONS, QUOTA_LOG_BYTES, QUOTA_SUBJECT_LOGS };
 
 /* What a log keeps under one (device, ts). */
 struct taken {
@@ -60,6 +81,8 @@ struct facts {
 
 	/* One a device of the batch: the log's, shared by all jobs of the group. */
 	struct device_facts *devices[BATCH_DEVICES_MAX];
+
+	struct quota quota;
 };
 
 enum outcome_kind { OUTCOME_APPLIED, OUTCOME_DUPLICATE, OUTCOME_REFUSED };
@@ -83,9 +106,14 @@ struct verdict {
 	size_t late;	    /* applied though not after the device's newest */
 	size_t ahead;	    /* applied though over 5 minutes ahead of now */
 	bool fast_forward;
+	bool state_holds; /* the batch has a state report, and its position is one of the log */
 
 	/* SERVER_BEHIND, HASH_MISMATCH: the newest of the pairs sent that the log has. */
 	struct position ancestor;
+
+	/* QUOTA_EXCEEDED: which, and what it is. */
+	enum quota_kind quota;
+	uint64_t limit;
 
 	/* The refusals of mode reject: the action at fault, whose outcome has the detail. CONFLICT:
 	 * outcomes say which are duplicates. What is said of another status is zero. */

@@ -59,6 +59,13 @@ action_line_release(struct action_line *line)
 void
 action_line_write(struct buffer *out, const struct logged *logged)
 {
+	action_line_write_open(out, logged);
+	buffer_append_text(out, TEXT("}\n"));
+}
+
+void
+action_line_write_open(struct buffer *out, const struct logged *logged)
+{
 	const struct action *action = &logged->kept.action;
 
 	buffer_append_text(out, TEXT("{\"seq\":"));
@@ -76,5 +83,4 @@ action_line_write(struct buffer *out, const struct logged *logged)
 		buffer_append_text(out, TEXT(",\"payload\":"));
 		json_write_string(out, action->payload);
 	}
-	buffer_append_text(out, TEXT("}\n"));
 }

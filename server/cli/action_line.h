@@ -28,4 +28,7 @@ void action_line_release(struct action_line *);
  * "redacted" and "digest" for the last two. */
 void action_line_write(struct buffer *, const struct logged *);
 
+/* The same up to the closing brace: other members may follow. */
+void action_line_write_open(struct buffer *, const struct logged *);
+
 #endif

@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/json_text.h"
 #include "cli/report.h"
+#include "cli/stamp.h"
 #include "store/accept.h"
 #include "store/directory.h"
 
@@ -37,22 +37,6 @@ show_sentence(void *cookie, const char *sentence)
 		write_sentence(sentence);
 	else
 		report_note("%s", sentence);
-}
-
-/* 20261122T180408Z of 2026-11-22T18:04:08.123Z. */
-static void
-make_stamp(char stamp[CLOCK_TEXT_SIZE])
-{
-	char text[CLOCK_TEXT_SIZE];
-	size_t size = 0;
-
-	clock_format(clock_server_msec(), text);
-	for (const char *at = text; *at != '\0' && *at != '.'; at++) {
-		if (*at != '-' && *at != ':')
-			stamp[size++] = *at;
-	}
-	stamp[size++] = 'Z';
-	stamp[size] = '\0';
 }
 
 static void
@@ -93,7 +77,7 @@ accept_shard(const struct directory *directory, const struct cli_options *option
 			     options->argument, directory->shards);
 		return EXIT_USAGE;
 	}
-	make_stamp(stamp);
+	stamp_now(stamp);
 	acceptance.id = directory->ids[options->shard];
 	path = directory_shard_path(directory, acceptance.shard);
 	acceptance.path = path;

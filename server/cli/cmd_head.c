@@ -31,7 +31,7 @@ print_head(const struct cli_options *options, const struct answer *answer)
 enum exit_code
 cmd_head(const struct cli_options *options)
 {
-	struct transport *transport = transport_new(options->url);
+	struct transport *transport = transport_new(options->url, options);
 	struct http_answer http;
 	struct answer answer;
 	struct buffer path;

@@ -9,6 +9,7 @@
 
 #include "cli/action_line.h"
 #include "cli/cli.h"
+#include "cli/phone_receipt.h"
 #include "cli/phone_sync.h"
 #include "cli/report.h"
 
@@ -183,6 +184,22 @@ print_result(const struct phone_sync *sync, const struct cli_options *options)
 	return report_output_done() ? STATUS_OK : STATUS_STORAGE_UNAVAILABLE;
 }
 
+static enum exit_code
+tell_drift(const struct phone_sync *sync)
+{
+	const struct state_report *state = &sync->state;
+
+	if (state->digest.data != NULL && !sync->state_said)
+		report_note("the server was not told of the state at %" PRIu64, state->seq);
+	if (sync->differ == 0)
+		return EXIT_FINE;
+	report_error("the state at %" PRIu64 " differs from that of %" PRIu64
+		     " other devices with the same history; %" PRIu64
+		     ", this one included, have it so: a reducer is not deterministic",
+		     state->seq, sync->differ, sync->agree);
+	return EXIT_UNVERIFIED;
+}
+
 enum exit_code
 cmd_push(const struct cli_options *options)
 {
@@ -190,12 +207,17 @@ cmd_push(const struct cli_options *options)
 	enum exit_code code = EXIT_LOCAL;
 	enum status status;
 
+	if ((options->digest == NULL) != (options->app == NULL)) {
+		report_error("--digest and --app go together");
+		return EXIT_USAGE;
+	}
 	phone_sync_init(&sync);
 	sync.push = true;
 	sync.reject = options->reject;
 	sync.batch_max = (size_t)options->batch;
 	sync.give_up_msec = options->give_up_sec * 1000;
-	sync.transport = transport_new(options->url);
+	sync.snapshot = options->snapshot;
+	sync.transport = transport_new(options->url, options);
 	if (sync.transport == NULL) {
 		phone_sync_release(&sync);
 		return EXIT_USAGE;
@@ -210,7 +232,16 @@ cmd_push(const struct cli_options *options)
 		status = take_input(sync.store, options);
 	if (status != STATUS_OK)
 		goto close_store;
+	sync.receipts = options->receipt != NULL;
+	if (options->digest != NULL)
+		sync.state = (struct state_report){.seq = phone_store_base(sync.store)->seq,
+						   .digest = text_of(options->digest),
+						   .app = text_of(options->app)};
 	code = phone_sync_run(&sync);
+	if (code == EXIT_FINE && options->receipt != NULL)
+		code = phone_receipt_keep(&sync, options->receipt);
+	if (code == EXIT_FINE)
+		code = tell_drift(&sync);
 	if (print_result(&sync, options) != STATUS_OK)
 		code = EXIT_LOCAL;
 

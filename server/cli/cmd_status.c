@@ -48,6 +48,7 @@ static enum status
 print_status(struct phone_store *store, const struct phone_counts *counts, bool json)
 {
 	const struct position *base = phone_store_base(store);
+	const uint64_t start = phone_store_start(store)->seq;
 	struct text device = phone_store_device(store);
 	struct text log = phone_store_log(store);
 	struct listing listing = {.before = "", .json = json};
@@ -58,12 +59,12 @@ print_status(struct phone_store *store, const struct phone_counts *counts, bool 
 	/* Names need no escapes in JSON: their grammar has none of the characters that do. */
 	printf(json ? "{\"log\":\"%.*s\",\"device\":\"%.*s\",\"seq\":%" PRIu64
 		      ",\"stateHash\":\"%.*s\",\"queued\":%" PRIu64 ",\"setAside\":%" PRIu64
-		      ",\"offsetMs\":%" PRId64 ",\"setAsideActions\":["
+		      ",\"offsetMs\":%" PRId64 ",\"snapshotSeq\":%" PRIu64 ",\"setAsideActions\":["
 		    : "log        %.*s\ndevice     %.*s\nbase       %" PRIu64
 		      "\nstate hash %.*s\nqueued     %" PRIu64 "\nset aside  %" PRIu64
-		      "\noffset     %" PRId64 " ms\n",
+		      "\noffset     %" PRId64 " ms\nsnapshot   %" PRIu64 "\n",
 	       (int)log.size, log.data, (int)device.size, device.data, base->seq, HASH_TEXT_SIZE,
-	       link, counts->queued, counts->set_aside, phone_store_offset(store));
+	       link, counts->queued, counts->set_aside, phone_store_offset(store), start);
 	buffer_init(&listing.line, LINE_SIZE_LIMIT);
 	status = phone_store_asides(store, print_aside, &listing);
 	if (json)

@@ -3,107 +3,121 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/cli.h"
-#include "cli/json_text.h"
+#include "cli/audit_all.h"
 #include "cli/report.h"
-#include "store/audit.h"
-#include "store/directory.h"
-
-#define LINE_MAX_SIZE 65536
-
-/* --json: {"file":…,"log":…,"seq":…,"what":…}, one line a finding. */
-static void
-write_finding(const struct audit_finding *finding)
-{
-	struct buffer line;
-
-	buffer_init(&line, LINE_MAX_SIZE);
-	buffer_append_text(&line, TEXT("{\"file\":"));
-	json_write_string(&line, text_of(finding->path));
-	if (finding->log.size > 0 && text_is_utf8(finding->log)) {
-		buffer_append_text(&line, TEXT(",\"log\":"));
-		json_write_string(&line, finding->log);
-		buffer_append_text(&line, TEXT(",\"seq\":"));
-		buffer_append_u64(&line, finding->seq);
-	}
-	buffer_append_text(&line, TEXT(",\"what\":"));
-	json_write_string(&line, text_of(finding->what));
-	buffer_append_text(&line, TEXT("}\n"));
-	if (!line.failed)
-		fwrite(line.data, 1, line.size, stdout);
-	buffer_release(&line);
-}
+#include "store/offline_gone.h"
+#include "store/snapshot_walk.h"
 
 static void
-show_finding(void *cookie, const struct audit_finding *finding)
-{
-	const struct cli_options *options = cookie;
-
-	if (options->json)
-		write_finding(finding);
-	else if (finding->log.size > 0)
-		report_error("%s: log %.*s, action %" PRIu64 ": %s", finding->path,
-			     (int)finding->log.size, finding->log.data, finding->seq,
-			     finding->what);
-	else
-		report_error("%s: %s", finding->path, finding->what);
-}
-
-static void
-show_progress(void *cookie, uint64_t actions, uint64_t actions_total)
-{
-	(void)cookie;
-	report_progress("verified", actions, actions_total);
-}
-
-static void
-show_totals(const struct audit_totals *totals, const struct cli_options *options)
+show_totals(const struct audit_totals *totals, uint64_t snapshots,
+	    const struct cli_options *options)
 {
 	if (!options->json) {
 		report_note("%s: %" PRIu64 " logs, %" PRIu64 " actions in place, %" PRIu64
 			    " payload bytes, %" PRIu64 " journal records with %" PRIu64
-			    " actions, %" PRIu64 " findings",
+			    " actions, %" PRIu64 " snapshots, %" PRIu64 " findings, %" PRIu64
+			    " unfinished removals",
 			    options->argument, totals->logs, totals->actions, totals->bytes,
-			    totals->journal_records, totals->journal_actions, totals->findings);
+			    totals->journal_records, totals->journal_actions, snapshots,
+			    totals->findings, totals->unfinished);
 		return;
 	}
 	printf("{\"logs\":%" PRIu64 ",\"actions\":%" PRIu64 ",\"payloadBytes\":%" PRIu64
 	       ",\"journalRecords\":%" PRIu64 ",\"journalActions\":%" PRIu64
-	       ",\"findings\":%" PRIu64 "}\n",
+	       ",\"snapshots\":%" PRIu64 ",\"findings\":%" PRIu64 ",\"unfinishedRemovals\":%" PRIu64
+	       "}\n",
 	       totals->logs, totals->actions, totals->bytes, totals->journal_records,
-	       totals->journal_actions, totals->findings);
+	       totals->journal_actions, snapshots, totals->findings, totals->unfinished);
 }
 
-/* Every shard is looked at, also after one that could not be. */
-static enum status
-audit_all(const struct directory *directory, const struct cli_options *options,
-	  struct audit_totals *totals)
+struct snapshot_audit {
+	const struct cli_options *options;
+	struct audit_totals *totals;
+	struct snapshots snapshots;
+	uint64_t count;
+};
+
+static void
+look_at_snapshot(void *cookie, const char *path, const struct snapshot_facts *facts)
 {
-	const struct audit_observer observer = {
-		.finding = show_finding, .progress = show_progress, .cookie = (void *)options};
-	enum status worst = STATUS_OK;
+	struct snapshot_audit *audit = cookie;
 
-	for (unsigned i = 0; i < directory->shards; i++) {
-		struct audit_target target = {
-			.shard = i, .shards = directory->shards, .id = directory->ids[i]};
-		char *path = directory_shard_path(directory, i);
+	audit->count++;
+	if (facts != NULL)
+		return;
+	audit->totals->findings++;
+	audit_show(audit->options,
+		   &(struct audit_finding){.path = path,
+					   .what = "the snapshot does not verify: it may be "
+						   "deleted"});
+}
 
-		if (path == NULL) {
-			report_error("out of memory");
-			return STATUS_INTERNAL;
-		}
-		target.path = path;
-		if (audit_shard(&target, &observer, totals) != STATUS_OK)
-			worst = STATUS_STORAGE_UNAVAILABLE;
-		free(path);
+/* Snapshots go after the content: what they were left from was cut off. Of a log that has content the rows
+ * have said so. */
+static enum status
+look_at_erased(void *cookie, struct text log, bool is_cleared)
+{
+	struct snapshot_audit *audit = cookie;
+	struct snapshot_list list;
+	struct hash genesis;
+
+	chain_genesis(log, &genesis);
+	const enum status status = snapshots_list(&audit->snapshots, &genesis, &list);
+	if (status != STATUS_OK)
+		return status;
+	audit->totals->unfinished += is_cleared && list.count > 0 ? 1 : 0;
+	for (size_t i = 0; i < list.count; i++)
+		audit_show_unfinished(
+			audit->options,
+			&(struct audit_finding){.path = audit->snapshots.path,
+						.log = log,
+						.seq = list.seqs[i],
+						.what = "the snapshot is left from an erasure that "
+							"was cut off: the daemon takes it when it "
+							"runs, or erase again"});
+	return STATUS_OK;
+}
+
+/* What the audit of the shards cannot read it has named. */
+static enum status
+audit_erased(struct snapshot_audit *audit, const struct directory *directory)
+{
+	enum status status = STATUS_OK;
+	const char *problem;
+
+	for (unsigned shard = 0; shard < directory->shards && status == STATUS_OK; shard++) {
+		const struct audit_target target = {.path = directory_shard_path(directory, shard),
+						    .shard = shard,
+						    .shards = directory->shards,
+						    .id = directory->ids[shard]};
+
+		if (target.path != NULL)
+			status = offline_erased(&target, look_at_erased, audit, &problem);
+		free((char *)target.path);
 	}
-	return worst;
+	return status;
+}
+
+static enum status
+audit_snapshots(struct snapshot_audit *audit, const struct directory *directory)
+{
+	enum status status = STATUS_INTERNAL;
+
+	if (snapshots_open(&audit->snapshots, audit->options->argument))
+		status = snapshots_audit(&audit->snapshots, look_at_snapshot, audit);
+	else
+		report_error("out of memory");
+	if (status == STATUS_OK)
+		status = audit_erased(audit, directory);
+	snapshots_close(&audit->snapshots);
+	return status;
 }
 
 enum exit_code
 cmd_verify(const struct cli_options *options)
 {
 	struct audit_totals totals = {0};
+	struct snapshot_audit snapshots = {.options = options, .totals = &totals};
 	struct directory directory;
 	const char *problem = NULL;
 	enum exit_code code = EXIT_FINE;
@@ -112,10 +126,13 @@ cmd_verify(const struct cli_options *options)
 		report_error("%s", problem);
 		return EXIT_LOCAL;
 	}
-	if (audit_all(&directory, options, &totals) != STATUS_OK || totals.findings > 0)
+	if (audit_all(&directory, options, &totals) != STATUS_OK ||
+	    audit_snapshots(&snapshots, &directory) != STATUS_OK)
+		code = EXIT_LOCAL;
+	if (totals.findings > 0)
 		code = EXIT_UNVERIFIED;
 	report_progress_end();
-	show_totals(&totals, options);
+	show_totals(&totals, snapshots.count, options);
 	if (!report_output_done())
 		code = EXIT_LOCAL;
 	directory_close(&directory);

@@ -46,6 +46,27 @@ json_write_string(struct buffer *buffer, struct text text)
 }
 
 void
+json_write_any(struct buffer *buffer, struct text text)
+{
+	struct buffer legible;
+
+	if (text_is_utf8(text)) {
+		json_write_string(buffer, text);
+		return;
+	}
+	buffer_init(&legible, 3 * text.size);
+	for (size_t i = 0; i < text.size; i++) {
+		if ((unsigned char)text.data[i] < 0x80)
+			buffer_append(&legible, text.data + i, 1);
+		else
+			buffer_append_text(&legible, TEXT("\xef\xbf\xbd"));
+	}
+	buffer->failed |= legible.failed;
+	json_write_string(buffer, (struct text){legible.data, legible.size});
+	buffer_release(&legible);
+}
+
+void
 json_write_base64(struct buffer *buffer, struct text text)
 {
 	static const char digits[] =

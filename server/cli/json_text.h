@@ -11,6 +11,9 @@
 /* A quoted string; only what RFC 8259 demands is escaped. The text must be UTF-8. */
 void json_write_string(struct buffer *, struct text);
 
+/* The same of what may be any bytes, as a path: of what is no UTF-8 each byte beyond ASCII becomes U+FFFD. */
+void json_write_any(struct buffer *, struct text);
+
 /* Bytes of any kind, quoted, in base64 (RFC 4648, section 4). */
 void json_write_base64(struct buffer *, struct text);
 

@@ -148,8 +148,8 @@ read_known(const json_t *array, struct arena *arena, struct answer *answer)
 static enum retry
 read_retry(struct text word)
 {
-	static const enum retry KNOWN[] = {RETRY_AFTER, RETRY_AUTH, RETRY_SPLIT, RETRY_REBASE,
-					   RETRY_RESTAMP};
+	static const enum retry KNOWN[] = {RETRY_AFTER,	 RETRY_AUTH,	RETRY_SPLIT,
+					   RETRY_REBASE, RETRY_RESTAMP, RETRY_SNAPSHOT};
 
 	for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
 		if (text_equal(word, text_of(retry_word(KNOWN[i]))))
@@ -220,6 +220,14 @@ read_common(const struct http_answer *http, struct arena *arena, struct answer *
 	return answer->kind == ANSWER_SUCCESS;
 }
 
+static void
+read_drift(const json_t *drift, struct answer *answer)
+{
+	answer->has_drift = json_read_u64(drift, "seq", SEQ_MAX, &answer->drift.seq) &&
+			    json_read_u64(drift, "agree", UINT32_MAX, &answer->drift.agree) &&
+			    json_read_u64(drift, "differ", UINT32_MAX, &answer->drift.differ);
+}
+
 static bool
 read_sync(struct arena *arena, struct answer *answer)
 {
@@ -232,6 +240,8 @@ read_sync(struct arena *arena, struct answer *answer)
 	    !read_bool(root, "fastForward", &answer->fast_forward))
 		return false;
 	json_read_u64(root, "backoffMs", UINT64_C(86400000), &answer->backoff_msec);
+	json_read_text(root, "receipt", &answer->receipt);
+	read_drift(json_object_get(root, "drift"), answer);
 	if (answer->fast_forward)
 		return true;
 	return read_results(json_object_get(root, "results"), arena, answer) &&
@@ -315,6 +325,8 @@ answer_read_limits(const struct http_answer *http, struct server_limits *limits)
 		json_read_u64(policy, "maxSkewMs", TS_MAX, &limits->max_skew_msec);
 		limits->locator = has_feature(features, "locator");
 		limits->on_conflict = has_feature(features, "onConflict");
+		limits->receipt = has_feature(features, "receipt");
+		limits->state = has_feature(features, "state");
 	}
 	answer_release(&answer);
 	return read;

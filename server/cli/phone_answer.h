@@ -47,6 +47,11 @@ struct answer {
 	bool fast_forward;
 	uint64_t applied, duplicates, refused;
 	uint64_t backoff_msec;
+	struct text receipt; /* empty: none */
+	bool has_drift;	     /* on the state that was sent */
+	struct {
+		uint64_t seq, agree, differ;
+	} drift;
 	struct phone_result *results; /* without fastForward: one an action */
 	size_t result_count;
 
@@ -68,8 +73,8 @@ struct answer {
 struct server_limits {
 	uint64_t batch_actions;
 	uint64_t body_bytes;
-	uint64_t max_skew_msec;	   /* 0: no such policy */
-	bool locator, on_conflict; /* optional members that it takes */
+	uint64_t max_skew_msec;			   /* 0: no such policy */
+	bool locator, on_conflict, receipt, state; /* optional members that it takes */
 };
 
 void answer_read_sync(const struct http_answer *, struct arena *, struct answer *);

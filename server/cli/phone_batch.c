@@ -108,11 +108,29 @@ take_queued(void *cookie, const struct queued *queued)
 	return true;
 }
 
+/* The seqs of a locator. Between the start and 0 there are none: there stands the start. */
+static size_t
+find_pairs(const struct phone_sync *sync, uint64_t base, uint64_t seqs[LOCATOR_PAIRS_MAX])
+{
+	const uint64_t start = phone_store_start(sync->store)->seq;
+	const size_t all = chain_locator(base, seqs);
+	size_t count = 0;
+
+	while (count < all && seqs[count] > start)
+		count++;
+	if (count == all)
+		return all;
+	if (start > 0 && start < base)
+		seqs[count++] = start;
+	seqs[count] = 0;
+	return count + 1;
+}
+
 static enum status
 write_locator(struct phone_sync *sync, struct phone_batch *batch)
 {
 	uint64_t seqs[LOCATOR_PAIRS_MAX];
-	size_t count = chain_locator(batch->base.seq, seqs);
+	size_t count = find_pairs(sync, batch->base.seq, seqs);
 	const char *comma = "";
 
 	buffer_append_text(&batch->body, TEXT("\"locator\":["));
@@ -135,6 +153,18 @@ write_locator(struct phone_sync *sync, struct phone_batch *batch)
 	return STATUS_OK;
 }
 
+static void
+write_state(struct buffer *body, const struct state_report *state)
+{
+	buffer_append_text(body, TEXT("\"state\":{\"seq\":"));
+	buffer_append_u64(body, state->seq);
+	buffer_append_text(body, TEXT(",\"digest\":"));
+	json_write_string(body, state->digest);
+	buffer_append_text(body, TEXT(",\"app\":"));
+	json_write_string(body, state->app);
+	buffer_append_text(body, TEXT("},"));
+}
+
 static enum status
 write_head(struct phone_sync *sync, struct phone_batch *batch, bool reject)
 {
@@ -152,6 +182,10 @@ write_head(struct phone_sync *sync, struct phone_batch *batch, bool reject)
 		status = write_locator(sync, batch);
 	if (reject)
 		buffer_append_text(body, TEXT("\"onConflict\":\"reject\","));
+	if (sync->receipts && sync->limits.receipt)
+		buffer_append_text(body, TEXT("\"receipt\":true,"));
+	if (batch->has_state)
+		write_state(body, &sync->state);
 	buffer_append_text(body, TEXT("\"actions\":["));
 	return status;
 }
@@ -166,6 +200,8 @@ phone_batch_take(struct phone_sync *sync, struct phone_batch *batch)
 
 	*batch = (struct phone_batch){.base = *phone_store_base(sync->store),
 				      .has_locator = sync->with_locator};
+	batch->has_state = sync->state.digest.data != NULL && sync->limits.state &&
+			   sync->state.seq == batch->base.seq;
 	batch->end = batch->base.link;
 	buffer_init(&batch->body, BODY_SIZE_MAX);
 	batch->items = arena_calloc(&sync->arena, sync->batch_limit, sizeof(*batch->items));

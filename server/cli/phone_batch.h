@@ -17,6 +17,7 @@ struct phone_batch {
 	struct position base;
 	struct hash end; /* the link after the last action, chained from the base */
 	bool has_locator;
+	bool has_state;
 	bool damaged; /* empty, because the queue's first action does not have its digest */
 	int64_t damaged_place;
 	struct buffer body;

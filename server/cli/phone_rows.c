@@ -26,8 +26,8 @@ phone_store_link(struct phone_store *store, uint64_t seq, struct hash *link)
 	struct sqlite3_stmt *statement = sql_prepare(store, SQL_LINK);
 	enum status status;
 
-	if (seq == 0) {
-		*link = store->genesis;
+	if (seq == 0 || seq == store->start.seq) {
+		*link = seq == 0 ? store->genesis : store->start.link;
 		return STATUS_OK;
 	}
 	sql_bind_u64(statement, 1, seq);
@@ -211,6 +211,25 @@ phone_store_confirm(struct phone_store *store, const struct phone_action *kept)
 	return sql_run(store, statement);
 }
 
+static enum status
+set_start(struct phone_store *store, const struct position *start)
+{
+	struct sqlite3_stmt *statement = sql_prepare(store, SQL_SET_START);
+
+	store->start = *start;
+	sql_bind_u64(statement, 1, start->seq);
+	sql_bind_hash(statement, 2, &start->link);
+	return sql_run(store, statement);
+}
+
+enum status
+phone_store_begin_from(struct phone_store *store, const struct position *position)
+{
+	CHECK(store->base.seq < position->seq);
+	store->base = *position;
+	return set_start(store, position);
+}
+
 enum status
 phone_store_drop(struct phone_store *store, int64_t place)
 {
@@ -299,6 +318,7 @@ phone_store_roll_back(struct phone_store *store, const struct position *ancestor
 		      uint64_t *set_aside)
 {
 	struct sqlite3_stmt *row = sql_prepare(store, SQL_CONFIRMED);
+	const struct position start = store->start;
 	struct hash before = ancestor->link;
 	int64_t first = 0;
 	enum status status = sql_number(store, sql_prepare(store, SQL_FIRST_PLACE), &first);
@@ -309,7 +329,15 @@ phone_store_roll_back(struct phone_store *store, const struct position *ancestor
 		return status;
 	sql_bind_u64(row, 1, ancestor->seq);
 	first -= (int64_t)(store->base.seq - ancestor->seq);
+	if (ancestor->seq < start.seq) {
+		status = set_start(store, ancestor);
+		if (status != STATUS_OK)
+			return status;
+	}
 	for (status = sql_next(store, row); status == STATUS_OK; status = sql_next(store, row)) {
+		/* Before the start there may be what was confirmed before it was that. */
+		if (sql_u64(row, 5) == start.seq + 1)
+			before = start.link;
 		status = unconfirm_row(store, row, &before, &first, set_aside);
 		if (status != STATUS_OK)
 			break;

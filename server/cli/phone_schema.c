@@ -7,7 +7,8 @@ const char phone_schema[] =
 	"BEGIN;"
 	"CREATE TABLE phone (id INTEGER PRIMARY KEY CHECK (id = 1), device TEXT NOT NULL,"
 	" log TEXT NOT NULL, base_seq INTEGER NOT NULL, base_link BLOB NOT NULL,"
-	" clock_offset INTEGER NOT NULL) STRICT;"
+	" clock_offset INTEGER NOT NULL, start_seq INTEGER NOT NULL, start_link BLOB NOT NULL)"
+	" STRICT;"
 	"CREATE TABLE confirmed (seq INTEGER PRIMARY KEY, device TEXT NOT NULL,"
 	" ts INTEGER NOT NULL, type TEXT, payload BLOB, digest BLOB NOT NULL,"
 	" link BLOB NOT NULL) STRICT;"
@@ -30,9 +31,11 @@ const char *const phone_sql[STATEMENT_COUNT] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[SQL_COMMIT] = "COMMIT",
 	[SQL_ROLLBACK] = "ROLLBACK",
-	[SQL_PHONE_WRITE] = "INSERT INTO phone VALUES (1, ?1, ?2, 0, ?3, 0)",
-	[SQL_PHONE_READ] = "SELECT device, log, base_seq, base_link, clock_offset FROM phone",
+	[SQL_PHONE_WRITE] = "INSERT INTO phone VALUES (1, ?1, ?2, 0, ?3, 0, 0, ?3)",
+	[SQL_PHONE_READ] = "SELECT device, log, base_seq, base_link, clock_offset, start_seq,"
+			   " start_link FROM phone",
 	[SQL_SET_BASE] = "UPDATE phone SET base_seq = ?1, base_link = ?2",
+	[SQL_SET_START] = "UPDATE phone SET start_seq = ?1, start_link = ?2",
 	[SQL_SET_OFFSET] = "UPDATE phone SET clock_offset = ?1",
 	[SQL_COUNTS] = "SELECT (SELECT count(*) FROM confirmed), (SELECT count(*) FROM queue),"
 		       " (SELECT count(*) FROM set_aside)",

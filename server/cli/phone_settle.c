@@ -38,14 +38,19 @@ find_confirmed(void *cookie, const struct logged *logged)
 }
 
 /* A duplicate at or before the base is confirmed already, unless the server is wrong: then the
- * action stays in the queue. */
+ * action stays in the queue. Before the start there is only the server's word, as for the start itself. */
 static enum status
 drop_if_confirmed(struct settlement *settlement, size_t index, uint64_t seq)
 {
 	const struct queued *item = &settlement->batch->items[index];
 	struct phone_store *store = settlement->sync->store;
 	struct finding finding = {.seq = seq, .digest = &item->kept.digest};
-	enum status status = phone_store_confirmed(store, seq - 1, find_confirmed, &finding);
+	enum status status = STATUS_OK;
+
+	if (seq <= phone_store_start(store)->seq)
+		finding.found = true;
+	else
+		status = phone_store_confirmed(store, seq - 1, find_confirmed, &finding);
 
 	if (status != STATUS_OK || !finding.found)
 		return status;

@@ -30,6 +30,7 @@ struct phone_store {
 	struct hash genesis;
 	struct position base;
 	struct position base_committed; /* what an abort goes back to */
+	struct position start, start_committed;
 	int64_t offset;
 	/* Each stamp in [taken_first, taken_end) is known to be taken by the own device: so many
 	 * actions that are stamped at once do not each walk over those before them. */

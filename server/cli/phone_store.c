@@ -284,6 +284,9 @@ read_phone(struct phone_store *store)
 	store->base.link = sql_hash(statement, 3);
 	store->base_committed = store->base;
 	store->offset = sqlite3_column_int64(statement, 4);
+	store->start.seq = sql_u64(statement, 5);
+	store->start.link = sql_hash(statement, 6);
+	store->start_committed = store->start;
 	chain_genesis(phone_store_log(store), &store->genesis);
 	sqlite3_reset(statement);
 	return STATUS_OK;
@@ -349,6 +352,22 @@ phone_store_open(const char *path, const char *log, const char *device, struct p
 	return STATUS_OK;
 }
 
+bool
+phone_store_is_state(const char *path)
+{
+	static const char magic[] = "SQLite format 3"; /* and its NUL */
+	char begin[sizeof(magic)] = {0};
+	FILE *file = fopen(path, "rbe");
+	bool is_state;
+
+	if (file == NULL)
+		return false;
+	is_state = fread(begin, 1, sizeof(begin), file) == sizeof(begin) &&
+		   memcmp(begin, magic, sizeof(magic)) == 0;
+	(void)fclose(file);
+	return is_state;
+}
+
 enum status
 phone_store_look(const char *path, struct phone_store **opened)
 {
@@ -402,6 +421,12 @@ phone_store_base(const struct phone_store *store)
 	return &store->base;
 }
 
+const struct position *
+phone_store_start(const struct phone_store *store)
+{
+	return &store->start;
+}
+
 int64_t
 phone_store_offset(const struct phone_store *store)
 {
@@ -432,6 +457,7 @@ phone_store_commit(struct phone_store *store)
 		return status;
 	}
 	store->base_committed = store->base;
+	store->start_committed = store->start;
 	return STATUS_OK;
 }
 
@@ -442,5 +468,6 @@ phone_store_abort(struct phone_store *store)
 	sqlite3_step(sql_prepare(store, SQL_ROLLBACK));
 	sqlite3_reset(store->statements[SQL_ROLLBACK]);
 	store->base = store->base_committed;
+	store->start = store->start_committed;
 	store->taken_first = store->taken_end = 0;
 }

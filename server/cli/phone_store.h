@@ -12,8 +12,10 @@
  * What is kept:
  *   phone       the device id (16 random bytes in hex unless the user chose one; it is in this file
  *               and nowhere else: who copies the file to a second device clones the device, which
- *               must not be), the log's name, the base, the clock offset
- *   confirmed   every action up to the base, with the link after it. A link on every row, not only
+ *               must not be), the log's name, the base, the clock offset, the start: where the
+ *               confirmed actions begin, genesis unless it began from a snapshot
+ *   confirmed   every action from the start up to the base, with the link after it, and what was confirmed
+ *               before a snapshot was gone on from. A link on every row, not only
  *               at page ends: 32 bytes each make every locator one seek, and let a rotten row be
  *               told from its neighbours
  *   queue       what is to be pushed, in order. confirmed_once: it was in the log before the server
@@ -22,7 +24,8 @@
  *   inputs      how many lines of each input have been queued
  *
  * Invariants:
- * 1. The base is the last confirmed row (or genesis), and its link was computed here.
+ * 1. The base is the last confirmed row (or the start), and its link was computed here, but for that of a
+ *    snapshot: of what is before it nothing is known here.
  * 2. An action is in the queue before it is sent, and leaves it only in the transaction that
  *    confirms it or sets it aside, or finds it at or before the base.
  * 3. One process at a time: path-lock is locked while the store is open for writing.
@@ -67,6 +70,9 @@ typedef bool aside_visitor(void *cookie, const struct phone_action *, struct tex
 MUST_CHECK enum status phone_store_open(const char *path, const char *log, const char *device,
 					struct phone_store **);
 
+/* Whether the file is an SQLite database, and so no NDJSON. */
+bool phone_store_is_state(const char *path);
+
 /* Opens an existing file to look at it; works beside a process that writes it. */
 MUST_CHECK enum status phone_store_look(const char *path, struct phone_store **);
 void phone_store_close(struct phone_store *);
@@ -74,10 +80,11 @@ void phone_store_close(struct phone_store *);
 struct text phone_store_device(const struct phone_store *);
 struct text phone_store_log(const struct phone_store *);
 const struct position *phone_store_base(const struct phone_store *);
+const struct position *phone_store_start(const struct phone_store *);
 int64_t phone_store_offset(const struct phone_store *);
 MUST_CHECK enum status phone_store_counts(struct phone_store *, struct phone_counts *);
 
-/* The own link at a seq; STATUS_NOT_FOUND beyond the base. */
+/* The own link at a seq; STATUS_NOT_FOUND beyond the base, and before the start but for 0. */
 MUST_CHECK enum status phone_store_link(struct phone_store *, uint64_t seq, struct hash *);
 
 /* Walks the queue from its front, or the confirmed actions after a seq. */
@@ -113,6 +120,10 @@ MUST_CHECK enum status phone_store_enqueue(struct phone_store *, const struct ac
 /* Appends one action to the confirmed ones, moves the base to it, and drops it from the queue. */
 MUST_CHECK enum status phone_store_confirm(struct phone_store *, const struct phone_action *);
 
+/* Begins from a snapshot of this position, which the server names, ahead of the base: start and base. What
+ * was confirmed before stays, though nothing leads from it to the start. */
+MUST_CHECK enum status phone_store_begin_from(struct phone_store *, const struct position *);
+
 /* Takes an action out of the queue that is known to be confirmed. */
 MUST_CHECK enum status phone_store_drop(struct phone_store *, int64_t place);
 
@@ -131,7 +142,7 @@ MUST_CHECK enum status phone_store_set_aside(struct phone_store *, int64_t place
 					     struct text reason);
 
 /*
- * Rolls back to an ancestor, a position that is confirmed here: everything after it goes to the
+ * Rolls back to an ancestor, a position that is confirmed here, or seq 0, which is then the start, too: everything after it goes to the
  * front of the queue, oldest first, marked confirmed_once. What does not verify, or was redacted
  * and so cannot be sent again, is set aside; *set_aside counts it.
  */

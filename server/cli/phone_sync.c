@@ -5,11 +5,14 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "chain/note.h"
 #include "cli/phone_batch.h"
 #include "cli/phone_heal.h"
 #include "cli/phone_pull.h"
+#include "cli/phone_receipt.h"
 #include "cli/phone_refusal.h"
 #include "cli/phone_settle.h"
+#include "cli/phone_snapshot.h"
 #include "cli/report.h"
 
 #define ROUND_MEMORY_MAX ((size_t)2 << 30)
@@ -29,8 +32,10 @@ phone_sync_init(struct phone_sync *sync)
 		.limits = {.batch_actions = 1000,
 			   .body_bytes = UINT64_C(1) << 20,
 			   .locator = true,
-			   .on_conflict = true},
+			   .on_conflict = true,
+			   .receipt = true},
 	};
+	buffer_init(&sync->receipt, NOTE_SIZE_MAX);
 	arena_init(&sync->arena, ROUND_MEMORY_MAX);
 }
 
@@ -38,6 +43,7 @@ void
 phone_sync_release(struct phone_sync *sync)
 {
 	arena_release(&sync->arena);
+	buffer_release(&sync->receipt);
 }
 
 /* --- what the other phone_* files report ----------------------------------------------------- */
@@ -75,6 +81,8 @@ phone_sync_problem(struct phone_sync *sync, const struct answer *answer)
 	sync->wait_msec = answer->retry_after_msec;
 	if (answer->kind == ANSWER_NONE || answer->retry == RETRY_AFTER)
 		return phone_sync_again(sync, answer->why);
+	if (answer->retry == RETRY_SNAPSHOT)
+		return phone_snapshot_go_on(sync, answer);
 	report_error("%s", answer->why);
 	return answer->retry == RETRY_AUTH ? STEP_LOCKED : STEP_STOP;
 }
@@ -162,9 +170,20 @@ judge(struct phone_sync *sync, const struct phone_batch *batch, const struct ans
 					       answer->code);
 	case RETRY_AFTER:
 	case RETRY_AUTH:
+	case RETRY_SNAPSHOT:
 		break;
 	}
 	return phone_sync_problem(sync, answer);
+}
+
+static void
+take_drift(struct phone_sync *sync, const struct phone_batch *batch, const struct answer *answer)
+{
+	if (!batch->has_state || answer->kind != ANSWER_SUCCESS)
+		return;
+	sync->state_said = true;
+	sync->agree = answer->has_drift ? answer->drift.agree : 0;
+	sync->differ = answer->has_drift ? answer->drift.differ : 0;
 }
 
 static enum step
@@ -180,6 +199,8 @@ send_batch(struct phone_sync *sync, const struct phone_batch *batch)
 	http_answer_init(&http);
 	phone_sync_ask(sync, "/sync", &body, &http);
 	answer_read_sync(&http, &sync->arena, &answer);
+	phone_receipt_take(sync, &answer);
+	take_drift(sync, batch, &answer);
 	if (phone_sync_learn_time(sync, &http, &answer) != STATUS_OK)
 		step = STEP_BROKEN;
 	else

@@ -9,6 +9,7 @@
  *        200          ─▶ phone_settle   merge, chain, compare, only then confirm
  *          refused    ─▶ phone_refusal  restamp, wait or set aside
  *        409          ─▶ phone_heal     find the ancestor, roll back, keep everything
+ *        410 PRUNED   ─▶ phone_snapshot go on from the log's snapshot
  *        retry split, never, auth, after ─▶ here
  *
  * A round changes the store in one transaction or not at all, and what it asks depends on nothing
@@ -51,13 +52,19 @@ struct phone_sync {
 	struct phone_store *store;
 	size_t batch_max;
 	uint64_t give_up_msec; /* since the last success */
+	const char *snapshot;  /* a file for one, to go on from where the log is pruned; or NULL */
 	bool reject;	       /* onConflict: reject */
 	bool push;	       /* else only pulls; the queue stays */
-	int64_t sent_upto;     /* the last place of the queue that may ever have been sent */
+	bool receipts;	       /* asks for them */
+	struct state_report state; /* said of the base, as long as it is that; no data: nothing */
+	int64_t sent_upto;	   /* the last place of the queue that may ever have been sent */
 
 	/* Kept for the caller. */
 	struct sync_totals totals;
-	uint64_t lowest_base; /* the lowest position from which this run confirmed */
+	struct buffer receipt;	/* the newest; empty: none */
+	bool state_said;	/* the server has taken it */
+	uint64_t agree, differ; /* what it answered, if another device differs; else 0 */
+	uint64_t lowest_base;	/* the lowest position from which this run confirmed */
 
 	/* The run's own. Nothing here needs to survive the process. */
 	struct server_limits limits;

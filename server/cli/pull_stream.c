@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/action_line.h"
 #include "cli/backoff.h"
 #include "cli/phone_answer.h"
 #include "cli/report.h"
@@ -20,10 +19,11 @@ struct replay {
 	struct transport *transport;
 	struct position at; /* verified and printed up to here */
 	enum stage stage;
-	bool moved; /* by this stream */
+	bool moved;		/* by this stream */
+	sourced_visitor *visit; /* NULL: a position is sought, and no repair waited for */
+	void *cookie;
 	struct backoff backoff;
 	struct answer problem; /* why the stream ended, unless by its last line */
-	struct buffer out;     /* one line */
 };
 
 static enum status
@@ -64,29 +64,25 @@ take_last(struct replay *replay, const json_t *root)
 }
 
 /* With meta=1 each line has its link, so that the first action that does not link is known by name,
- * and is not printed. */
+ * and is not shown. */
 static enum status
 take_action(struct replay *replay, const json_t *root)
 {
 	struct position next = replay->at;
-	struct logged logged;
-	struct hash claimed;
+	struct sourced sourced = {.stated = &sourced.link};
 
-	if (!json_read_logged(root, &logged))
+	if (!json_read_logged(root, &sourced.logged))
 		return fail(replay, "the next line is no action");
-	if (!chain_actions(&next, &logged, 1) || !json_read_hash(root, "link", &claimed) ||
-	    !hash_equal(&next.link, &claimed))
+	if (!chain_actions(&next, &sourced.logged, 1) ||
+	    !json_read_hash(root, "link", &sourced.link) || !hash_equal(&next.link, &sourced.link))
 		return fail(replay, "the next action does not link");
+	json_read_u64(root, "receivedAt", TS_MAX, &sourced.received_at);
+	json_read_text(root, "writer", &sourced.writer);
+	if (replay->visit != NULL && !replay->visit(replay->cookie, &sourced))
+		return STATUS_STORAGE_UNAVAILABLE;
 	replay->at = next;
 	replay->moved = true;
-	replay->out.size = 0;
-	action_line_write(&replay->out, &logged);
-	if (replay->out.failed ||
-	    fwrite(replay->out.data, 1, replay->out.size, stdout) != replay->out.size) {
-		report_error("stdout: cannot write");
-		return STATUS_STORAGE_UNAVAILABLE;
-	}
-	report_progress("pulled", replay->at.seq, 0);
+	report_progress(replay->visit == NULL ? "verified" : "pulled", replay->at.seq, 0);
 	return STATUS_OK;
 }
 
@@ -154,6 +150,24 @@ stream_once(struct replay *replay)
 	return status;
 }
 
+/* What is sought is not in the log: that is an answer. */
+static bool
+is_absent(const struct replay *replay)
+{
+	return replay->visit == NULL && replay->problem.kind == ANSWER_PROBLEM &&
+	       text_equal(replay->problem.code, TEXT("UNKNOWN_STATE"));
+}
+
+static bool
+is_final(const struct replay *replay)
+{
+	const struct answer *problem = &replay->problem;
+
+	return problem->kind == ANSWER_PROBLEM &&
+	       (problem->retry != RETRY_AFTER ||
+		(replay->visit == NULL && text_equal(problem->code, TEXT("LOG_DAMAGED"))));
+}
+
 /* Streams until the end came, again after a cut. */
 static enum exit_code
 replay_all(struct replay *replay)
@@ -170,8 +184,9 @@ replay_all(struct replay *replay)
 			return EXIT_UNVERIFIED;
 		if (replay->stage == STAGE_ENDED)
 			return EXIT_FINE;
-		if (problem->kind == ANSWER_PROBLEM && problem->retry != RETRY_AFTER) {
-			report_error("%s", problem->why);
+		if (is_final(replay)) {
+			if (!is_absent(replay))
+				report_error("%s", problem->why);
 			return problem->retry == RETRY_AUTH ? EXIT_UNREACHABLE : EXIT_UNVERIFIED;
 		}
 		if (replay->moved)
@@ -185,71 +200,54 @@ replay_all(struct replay *replay)
 	}
 }
 
-/* --until: a seq, a link, or both with a colon between. */
-struct until {
-	bool has_seq, has_link;
-	struct position position;
-};
-
-static bool
-until_read(const char *text, struct until *until)
+enum exit_code
+pull_stream_find(const struct cli_options *options, const struct position *position, bool *found)
 {
-	const char *colon = strchr(text, ':');
-	struct text seq = text_of(text);
+	struct cli_options find = *options;
+	struct replay replay = {.options = &find};
+	char until[U64_DIGITS_MAX + HASH_TEXT_SIZE + 2];
+	char link[HASH_TEXT_SIZE];
+	enum exit_code code;
 
-	*until = (struct until){.has_seq = false};
-	until->has_link = hash_from_text(seq, &until->position.link);
-	if (until->has_link)
-		return true;
-	if (colon != NULL) {
-		until->has_link = hash_from_text(text_of(colon + 1), &until->position.link);
-		seq.size = (size_t)(colon - text);
-	}
-	until->has_seq = text_to_u64(seq, SEQ_MAX, &until->position.seq);
-	return until->has_seq && (colon == NULL || until->has_link);
-}
-
-static bool
-until_is(const struct until *until, const struct position *end)
-{
-	return (!until->has_seq || until->position.seq == end->seq) &&
-	       (!until->has_link || hash_equal(&until->position.link, &end->link));
+	hash_to_text(&position->link, link);
+	snprintf(until, sizeof(until), "%" PRIu64 ":%.*s", position->seq, HASH_TEXT_SIZE, link);
+	find.until = until;
+	replay.transport = transport_new(options->url, options);
+	if (replay.transport == NULL)
+		return EXIT_USAGE;
+	chain_genesis(text_of(options->log), &replay.at.link);
+	code = replay_all(&replay);
+	*found = code == EXIT_FINE && position_equal(&replay.at, position);
+	if (is_absent(&replay))
+		code = EXIT_FINE;
+	report_progress_end();
+	answer_release(&replay.problem);
+	transport_free(replay.transport);
+	return code;
 }
 
 enum exit_code
-pull_stream(const struct cli_options *options)
+pull_stream_read(const struct cli_options *options, struct position *at, sourced_visitor *visit,
+		 void *cookie)
 {
-	struct replay replay = {.options = options, .at = {.seq = options->after}};
-	struct until until = {.has_seq = false};
+	struct replay replay = {.options = options, .at = *at, .visit = visit, .cookie = cookie};
+	struct until until;
 	enum exit_code code;
 
-	if (options->until != NULL && !until_read(options->until, &until)) {
-		report_error("--until=%s: SEQ, SEQ:LINK or LINK is needed", options->until);
+	if (!until_read(options->until, &until))
 		return EXIT_USAGE;
-	}
-	replay.transport = transport_new(options->url);
+	replay.transport = transport_new(options->url, options);
 	if (replay.transport == NULL)
 		return EXIT_USAGE;
-	buffer_init(&replay.out, 6 * LINE_SIZE_MAX);
-	chain_genesis(text_of(options->log), &replay.at.link);
-	if (options->hash != NULL && !hash_from_text(text_of(options->hash), &replay.at.link)) {
-		report_error("--hash=%s: 64 lower-case hex digits are needed", options->hash);
-		code = EXIT_USAGE;
-		goto free_transport;
-	}
 	code = replay_all(&replay);
 	if (code == EXIT_FINE && !until_is(&until, &replay.at)) {
 		report_error("the log ends at %" PRIu64 ", and not at --until=%s", replay.at.seq,
 			     options->until);
 		code = EXIT_UNVERIFIED;
 	}
+	*at = replay.at;
 	report_progress_end();
-	if (code != EXIT_LOCAL && !report_output_done())
-		code = EXIT_LOCAL;
-
-free_transport:
 	answer_release(&replay.problem);
-	buffer_release(&replay.out);
 	transport_free(replay.transport);
 	return code;
 }

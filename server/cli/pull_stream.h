@@ -7,9 +7,20 @@
 #ifndef CLI_PULL_STREAM_H
 #define CLI_PULL_STREAM_H
 
+#include "chain/chain.h"
 #include "cli/cli.h"
+#include "cli/source.h"
 
-/* Prints every action after options->after to stdout, as received. */
-enum exit_code pull_stream(const struct cli_options *);
+/* Visits every action behind *at, up to options->until, and moves *at. EXIT_FINE, or reported; EXIT_LOCAL
+ * only when the visitor stopped it. */
+enum exit_code pull_stream_read(const struct cli_options *, struct position *at, sourced_visitor *,
+				void *cookie);
+
+/*
+ * Chains the log's actions from its genesis up to a position, and shows none: the server's word for
+ * it is not enough. EXIT_FINE: *found or not. EXIT_UNVERIFIED: what is there does not chain, or the
+ * server says so itself; EXIT_UNREACHABLE; reported.
+ */
+enum exit_code pull_stream_find(const struct cli_options *, const struct position *, bool *found);
 
 #endif

@@ -1,16 +1,11 @@
 #include "cli/repair_copy.h"
 
-#include <errno.h>
 #include <jansson.h>
-#include <stdio.h>
-#include <string.h>
 
-#include "cli/lines.h"
+#include "cli/in_file.h"
 #include "cli/phone_answer.h"
 #include "cli/phone_store.h"
 #include "cli/report.h"
-
-#define PIECE_SIZE 65536
 
 struct copy {
 	struct repair *repair;
@@ -87,48 +82,17 @@ take_line(void *cookie, struct text line)
 	return copy->status;
 }
 
-static enum exit_code
-read_lines(FILE *file, const char *path, struct copy *copy)
-{
-	static char piece[PIECE_SIZE];
-	struct lines lines;
-	enum status status = STATUS_OK;
-	size_t got = 1;
-
-	lines_init(&lines, take_line, copy);
-	while (status == STATUS_OK && got > 0) {
-		got = fread(piece, 1, sizeof(piece), file);
-		status = lines_feed(&lines, piece, got);
-	}
-	if (status == STATUS_OK)
-		status = lines_finish(&lines);
-	lines_release(&lines);
-	if (ferror(file) == 0 && status == STATUS_OK)
-		return EXIT_FINE;
-	report_error("%s cannot be read", path);
-	return EXIT_LOCAL;
-}
-
 enum exit_code
 repair_copy_read(const char *path, struct text log, struct repair *repair)
 {
-	static const char magic[] = "SQLite format 3"; /* and its NUL */
-	char begin[sizeof(magic)] = {0};
 	struct copy copy = {.repair = repair, .status = STATUS_OK};
-	FILE *file = fopen(path, "rb");
-	enum exit_code code;
 
-	if (file == NULL) {
-		report_error("%s: %s", path, strerror(errno));
-		return EXIT_LOCAL;
-	}
-	if (fread(begin, 1, sizeof(begin), file) == sizeof(begin) &&
-	    memcmp(begin, magic, sizeof(magic)) == 0) {
-		fclose(file);
+	if (phone_store_is_state(path))
 		return read_state(path, log, &copy);
-	}
-	rewind(file);
-	code = read_lines(file, path, &copy);
-	fclose(file);
-	return code;
+	const enum status status = in_file_read(path, NULL, take_line, &copy);
+	if (status == STATUS_OK)
+		return EXIT_FINE;
+	if (status != STATUS_STORAGE_UNAVAILABLE)
+		report_error("%s cannot be read", path);
+	return EXIT_LOCAL;
 }

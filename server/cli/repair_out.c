@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,10 @@ write_removed(struct buffer *line, const struct removed *removed)
 		buffer_append_text(line, TEXT(",\"bytesBase64\":"));
 		json_write_base64(line, (struct text){removed->record, removed->record_size});
 	} else {
-		buffer_append_text(line, TEXT("{\"seq\":"));
+		if (removed->log > 0)
+			buffer_printf(line, "{\"log\":%" PRIu64 ",\"seq\":", removed->log);
+		else
+			buffer_append_text(line, TEXT("{\"seq\":"));
 		buffer_append_u64(line, removed->seq);
 		write_text(line, "device", removed->action.device);
 		buffer_append_text(line, TEXT(",\"ts\":"));
@@ -110,8 +114,10 @@ sync_folder(const struct repair_out *out)
 }
 
 enum status
-repair_out_sync(struct repair_out *out)
+repair_out_sync(void *cookie)
 {
+	struct repair_out *out = cookie;
+
 	if (out->file == NULL)
 		return STATUS_OK;
 	if (fflush(out->file) != 0 || fsync(fileno(out->file)) == -1)

@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cli/json_text.h"
 
 #define BAR_WIDTH 30
 #define REDRAW_MSEC 100
+#define ERROR_SIZE 4096
 
 /* The one terminal of the process. */
 static struct {
@@ -16,6 +18,53 @@ static struct {
 	bool drawn;
 	uint64_t drawn_at;
 } terminal;
+
+/* And its stdout, where it is to have JSON. */
+static struct {
+	bool is_json;
+	bool written;		/* something is on it */
+	char error[ERROR_SIZE]; /* the first: what follows comes of it */
+} output;
+
+static ssize_t
+write_output(void *cookie, const char *data, size_t size)
+{
+	(void)cookie;
+	const ssize_t written = write(STDOUT_FILENO, data, size);
+
+	output.written = true;
+	return written == -1 ? 0 : written;
+}
+
+void
+report_expect_json(void)
+{
+	FILE *stream = fopencookie(NULL, "w", (cookie_io_functions_t){.write = write_output});
+
+	output.is_json = stream != NULL;
+	if (stream != NULL)
+		stdout = stream;
+}
+
+void
+report_failure(void)
+{
+	const struct text error =
+		text_of(output.error[0] != '\0' ? output.error : "see the exit code");
+	struct buffer out;
+
+	(void)fflush(stdout);
+	if (!output.is_json || output.written)
+		return;
+	buffer_init(&out, 8 * ERROR_SIZE);
+	buffer_append_text(&out, TEXT("{\"error\":"));
+	json_write_any(&out, error);
+	buffer_append_text(&out, TEXT("}\n"));
+	if (!out.failed)
+		(void)fwrite(out.data, 1, out.size, stdout);
+	(void)fflush(stdout);
+	buffer_release(&out);
+}
 
 void
 report_configure(bool quiet)
@@ -37,6 +86,11 @@ report_error(const char *format, ...)
 {
 	va_list arguments;
 
+	if (output.error[0] == '\0') {
+		va_start(arguments, format);
+		(void)vsnprintf(output.error, sizeof(output.error), format, arguments);
+		va_end(arguments);
+	}
 	va_start(arguments, format);
 	write_line(format, arguments);
 	va_end(arguments);

@@ -1,6 +1,6 @@
 /*
  * report: what the tool tells a human, on stderr. Results go to stdout and are not made here, only
- * seen off.
+ * seen off. With --json what fails says so on stdout, too, where nothing else is: {"error":"…"}.
  */
 #ifndef CLI_REPORT_H
 #define CLI_REPORT_H
@@ -11,6 +11,12 @@
 
 /* With quiet, notes and progress are not shown; errors always are. */
 void report_configure(bool quiet);
+
+/* stdout is to have a document in any case. Before anything is written to it. */
+void report_expect_json(void);
+
+/* At the end of a command that failed. */
+void report_failure(void);
 
 /* "edgereplay: …" and a newline. A progress bar on the line is wiped first. */
 void report_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,38 +1,19 @@
 #include <microhttpd.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/metrics.h"
 #include "http/callbacks.h"
 #include "http/inside.h"
 
-/* libmicrohttpd decodes the target in place after this, so what was sent is kept here. What this
- * returns is the state that the other callbacks get; on_completed follows always. */
-void *
-on_target(void *cookie, const char *target, struct MHD_Connection *connection)
-{
-	struct request *request = request_new(cookie);
-	if (request == NULL)
-		return NULL;
-	request->connection = connection;
-	request->target = arena_copy(&request->arena, text_of(target == NULL ? "" : target));
-	return request;
-}
-
 void
-on_completed(void *cookie, struct MHD_Connection *connection, void **state,
-	     enum MHD_RequestTerminationCode code)
+access_finish(struct request *request)
 {
-	struct listener *listener = ((struct worker *)cookie)->listener;
-	struct request *request = *state;
-	(void)connection;
-	(void)code;
-	if (request == NULL)
-		return;
-	*state = NULL;
-	bool begun = request->begun;
+	struct listener *listener = request->listener;
+	const bool begun = request->begun;
+	request->worker->held -= request->held;
 	if (begun)
 		listener->app.end(listener->app.cookie, request);
 	request_recycle(request);
@@ -40,29 +21,38 @@ on_completed(void *cookie, struct MHD_Connection *connection, void **state,
 		atomic_fetch_sub(&listener->under_way, 1);
 }
 
-/* Splits the target. One in absolute form (RFC 9112, 3.2.2) loses its scheme and authority. */
-static void
-split_target(struct request *request)
+/* libmicrohttpd decodes the target in place after this, so what was sent is kept here. What this
+ * returns is the state that the other callbacks get; on_completed follows always. */
+void *
+on_target(void *cookie, const char *target, struct MHD_Connection *connection)
 {
-	struct text path = request->target;
-	if (path.size > 0 && path.data[0] != '/') {
-		size_t scheme = strncasecmp(path.data, "http://", 7) == 0    ? 7
-				: strncasecmp(path.data, "https://", 8) == 0 ? 8
-									     : 0;
-		if (scheme > 0) {
-			size_t authority = strcspn(path.data + scheme, "/?");
-			path.data += scheme + authority;
-			path.size -= scheme + authority;
-		}
-	}
-	const char *question = path.size == 0 ? NULL : memchr(path.data, '?', path.size);
-	request->query = TEXT("");
-	if (question != NULL) {
-		size_t before = (size_t)(question - path.data);
-		request->query = (struct text){question + 1, path.size - before - 1};
-		path.size = before;
-	}
-	request->path = path.size == 0 ? TEXT("/") : path;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct client *client = info->socket_context;
+	struct request *request = client == NULL ? NULL : request_new(cookie);
+	if (request == NULL)
+		return NULL;
+	client_head(client, request);
+	request->client = client;
+	request->connection = connection;
+	request->sent_target = text_of(target == NULL ? "" : target);
+	request->target = arena_copy(&request->arena, request->sent_target);
+	return request;
+}
+
+void
+on_completed(void *cookie, struct MHD_Connection *connection, void **state,
+	     enum MHD_RequestTerminationCode code)
+{
+	struct request *request = *state;
+	(void)cookie;
+	(void)connection;
+	(void)code;
+	if (request == NULL)
+		return;
+	*state = NULL;
+	client_next(request->client);
+	access_finish(request);
 }
 
 static bool
@@ -114,6 +104,9 @@ body_problem(enum status status)
 		return TEXT("The memory for request bodies is in use.");
 	case STATUS_UNSUPPORTED_MEDIA_TYPE:
 		return TEXT("The content codings that are understood are gzip and identity.");
+	case STATUS_STORAGE_UNAVAILABLE:
+		return TEXT(
+			"The body could not be stored; nothing of it was. Send it again later.");
 	default:
 		return TEXT("The body is no complete gzip data.");
 	}
@@ -127,10 +120,24 @@ has_body(const struct request *request)
 
 /* --- answers that come before the body is read --- */
 
+void
+access_answers(struct request *request)
+{
+	request->phase = PHASE_ANSWERED;
+	if (!reply_reserve(request))
+		refuse(request, STATUS_BACKPRESSURE, TEXT("The memory for answers is in use."));
+	client_answer(request->client);
+}
+
 static enum MHD_Result
 queue(struct request *request)
 {
-	request->phase = PHASE_ANSWERED;
+	if (stream_is_live(request->reply.stream) && !text_equal(request->method, TEXT("HEAD")) &&
+	    live_take(request)) {
+		live_begin(request);
+		return MHD_YES;
+	}
+	access_answers(request);
 	return reply_queue(request) ? MHD_YES : MHD_NO;
 }
 
@@ -169,7 +176,6 @@ count_begin(struct request *request)
 	atomic_fetch_add(&listener->under_way, 1);
 	if (atomic_load(&listener->draining))
 		atomic_store(&listener->begun_msec, clock_monotonic_msec());
-	counter_add(COUNTER_REQUESTS, 1);
 }
 
 static bool
@@ -178,6 +184,27 @@ headers_too_large(const struct request *request)
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
 		request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 	return info != NULL && info->header_size > request->listener->header_bytes;
+}
+
+static bool
+is_preflight(const struct request *request)
+{
+	return request->headers.asks_for_method && text_equal(request->method, TEXT("OPTIONS")) &&
+	       cors_allows(&request->listener->cors, request->headers.origin);
+}
+
+/* The same for every path: what a page may ask for at all. Who may is asked of the request itself. */
+static void
+answer_preflight(struct request *request)
+{
+	char seconds[16];
+	const int size =
+		snprintf(seconds, sizeof(seconds), "%u", request->listener->cors.max_age_sec);
+	request_add_header(request, "Access-Control-Allow-Methods", TEXT(CORS_METHODS));
+	request_add_header(request, "Access-Control-Allow-Headers", TEXT(CORS_HEADERS));
+	request_add_header(request, "Access-Control-Max-Age", (struct text){seconds, (size_t)size});
+	request_add_header(request, "Cache-Control", TEXT("no-store"));
+	request_answer(request, 204, NULL, NULL);
 }
 
 /* Lets the app look at the headers, and makes room for the body. */
@@ -195,6 +222,10 @@ begin(struct request *request)
 		request->reply.close = true;
 		refuse(request, STATUS_HEADERS_TOO_LARGE,
 		       TEXT("The request line and headers are too large together."));
+		return;
+	}
+	if (is_preflight(request)) {
+		answer_preflight(request);
 		return;
 	}
 	listener->app.begin(listener->app.cookie, request);
@@ -219,19 +250,27 @@ first_call(struct request *request, const char *method, const char *version)
 {
 	if (request->target.data == NULL)
 		return MHD_NO; /* memory is out */
+	client_body(request->client);
 	request->method = text_of(method);
-	const char *problem = headers_read(request->connection, version, &request->headers);
+	request->http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
+	const struct headers_place place = {
+		.method = method, .target = request->sent_target, .version = version};
+	const char *problem = headers_read(request->connection, &place, &request->headers);
 	if (problem == NULL && !headers_target_is_sane(request->target))
 		problem = "The request target is empty or has a space or a control character.";
-	split_target(request);
+	headers_split_target(request->target, &request->path, &request->query);
 	choose_id(request);
 	count_begin(request);
+	/* How its chunks are framed is not known for sure (headers.h). */
+	request->reply.close = request->headers.chunked;
 	if (problem != NULL) {
 		/* What follows may be a body or another request: it is not read. */
 		request->reply.close = true;
 		refuse(request, STATUS_MALFORMED, text_of(problem));
 		return queue(request);
 	}
+	if (has_body(request))
+		request_borrow_arena(request);
 	begin(request);
 	if (!request->reply.ready) {
 		request->phase = PHASE_BODY;
@@ -273,6 +312,53 @@ body_call(struct request *request, const char *data, size_t size)
 	}
 }
 
+/* --- what does not arrive in time --- */
+
+/* libmicrohttpd has no request yet, or none that anybody has heard of: this one stands for it. */
+static void
+answer_for_head(struct client *client)
+{
+	struct request *request = request_new(client->worker);
+	if (request == NULL)
+		return;
+	request->client = client;
+	request->connection = client->connection;
+	request->headers = (struct headers){0};
+	request->method = TEXT("");
+	request->path = TEXT("");
+	request->query = TEXT("");
+	choose_id(request);
+	count_begin(request);
+	refuse(request, STATUS_TIMEOUT, TEXT("The request's head did not arrive in time."));
+	reply_send_raw(request);
+	access_finish(request);
+}
+
+void
+access_expired(struct client *client)
+{
+	struct request *request = client->request;
+	if (client->step == CLIENT_HEAD) {
+		answer_for_head(client);
+	} else if (request->phase == PHASE_BODY) {
+		refuse(request, STATUS_TIMEOUT, TEXT("The request's body did not arrive in time."));
+		start_linger(request);
+	} else if (request->phase == PHASE_DISCARD) {
+		start_linger(request);
+	}
+}
+
+void
+access_left(struct client *client)
+{
+	struct request *request = client->request;
+	const struct app *app = &client->worker->listener->app;
+	if (request != NULL && request->suspended && app->leave != NULL)
+		app->leave(app->cookie, request);
+}
+
+/* --- the app's turn --- */
+
 /* The app was called and has answered or parked. Parked, it may be resumed already: only what this
  * thread alone writes is looked at. */
 static enum MHD_Result
@@ -289,6 +375,8 @@ serve(struct request *request)
 {
 	struct listener *listener = request->listener;
 	request->phase = PHASE_SERVE;
+	request->receive_msec = client_msec(request->client);
+	client_served(request->client);
 	enum status status = body_finish(&request->body);
 	if (status != STATUS_OK)
 		refuse(request, status, body_problem(status));
@@ -309,23 +397,10 @@ resume(struct request *request)
 	return after_app(request);
 }
 
-enum MHD_Result
-on_access(void *cookie, struct MHD_Connection *connection, const char *url, const char *method,
-	  const char *version, const char *data, size_t *size, void **state)
+/* All of it. */
+static enum MHD_Result
+arrived(struct request *request)
 {
-	struct request *request = *state;
-	(void)cookie;
-	(void)connection;
-	(void)url;
-	if (request == NULL)
-		return MHD_NO; /* memory is out */
-	if (request->phase == PHASE_HEADERS)
-		return first_call(request, method, version);
-	if (*size > 0) {
-		size_t arrived = *size;
-		*size = 0;
-		return body_call(request, data, arrived);
-	}
 	switch (request->phase) {
 	case PHASE_BODY:
 		return serve(request);
@@ -338,4 +413,31 @@ on_access(void *cookie, struct MHD_Connection *connection, const char *url, cons
 	default:
 		return MHD_NO;
 	}
+}
+
+enum MHD_Result
+on_access(void *cookie, struct MHD_Connection *connection, const char *url, const char *method,
+	  const char *version, const char *data, size_t *size, void **state)
+{
+	struct worker *worker = cookie;
+	struct request *request = *state;
+	(void)connection;
+	(void)url;
+	worker->moved = true;
+	if (request == NULL)
+		return MHD_NO; /* memory is out, or it was taken */
+	if (request->client->expired && request->phase != PHASE_LINGER)
+		return MHD_NO; /* it was answered */
+	if (request->phase == PHASE_HEADERS)
+		return first_call(request, method, version);
+	if (*size > 0) {
+		const size_t count = *size;
+		*size = 0;
+		request->client->received += count;
+		return body_call(request, data, count);
+	}
+	const enum MHD_Result result = arrived(request);
+	if (request->live)
+		*state = NULL; /* libmicrohttpd closes the connection when it calls next */
+	return result;
 }

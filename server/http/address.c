@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "http/listener.h"
 
 #define UNIX_PREFIX "unix:"
+#define UNSENT_SIZE (128 * 1024)
 
 static const char *
 unix_path(const char *text)
@@ -59,6 +61,15 @@ resolve(const char *host, const char *port, struct addrinfo **found)
 				 .ai_socktype = SOCK_STREAM,
 				 .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	return getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, found);
+}
+
+/* What of an answer lies in the kernel and is not sent yet: without this a client that reads nothing
+ * has some megabytes there. Connections take it over. A unix socket has no such thing. */
+static void
+bound_unsent(int fd)
+{
+	const int size = UNSENT_SIZE;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &size, sizeof(size));
 }
 
 static void
@@ -175,17 +186,26 @@ remove_stale(const struct sockaddr_un *name, const char **problem)
 }
 
 static enum status
-listen_unix(struct address *address, const char *path, unsigned mode, const char **problem)
+name_unix(const char *path, struct sockaddr_un *name, const char **problem)
 {
-	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	struct stat file;
-	size_t size = strlen(path);
-	if (size == 0 || size >= sizeof(name.sun_path))
+	const size_t size = strlen(path);
+	*name = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (size == 0 || size >= sizeof(name->sun_path))
 		return problem_set(problem, STATUS_INTERNAL,
 				   "The path of a unix socket has 1 to %zu bytes.",
-				   sizeof(name.sun_path) - 1);
-	memcpy(name.sun_path, path, size + 1);
-	enum status status = remove_stale(&name, problem);
+				   sizeof(name->sun_path) - 1);
+	memcpy(name->sun_path, path, size + 1);
+	return STATUS_OK;
+}
+
+static enum status
+listen_unix(struct address *address, const char *path, unsigned mode, const char **problem)
+{
+	struct sockaddr_un name;
+	struct stat file;
+	enum status status = name_unix(path, &name, problem);
+	if (status == STATUS_OK)
+		status = remove_stale(&name, problem);
 	if (status != STATUS_OK)
 		return status;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -210,7 +230,7 @@ listen_unix(struct address *address, const char *path, unsigned mode, const char
 	address->fd = fd;
 	address->device = file.st_dev;
 	address->inode = file.st_ino;
-	memcpy(address->path, path, size + 1);
+	memcpy(address->path, path, strlen(path) + 1);
 	return STATUS_OK;
 
 unlink_file:
@@ -228,8 +248,10 @@ address_listen(struct address *address, const char *text, unsigned socket_mode,
 	const char *path = unix_path(text);
 	enum status status = path == NULL ? listen_inet(address, text, problem)
 					  : listen_unix(address, path, socket_mode, problem);
-	if (status == STATUS_OK)
+	if (status == STATUS_OK) {
 		name_socket(address);
+		bound_unsent(address->fd);
+	}
 	return status;
 }
 
@@ -250,6 +272,7 @@ address_inherit(struct address *address, int fd, const char **problem)
 		return problem_set(problem, STATUS_INTERNAL, "Descriptor %d cannot be set up: %s.",
 				   fd, strerror(errno));
 	name_socket(address);
+	bound_unsent(fd);
 	return STATUS_OK;
 }
 
@@ -274,18 +297,20 @@ address_close(struct address *address)
 	address->fd = -1;
 }
 
-static bool
-is_loopback(const struct sockaddr *name)
+bool
+address_is_local(const struct sockaddr *name)
 {
+	static const uint8_t mapped[13] = {[10] = 0xff, [11] = 0xff, [12] = 127};
 	if (name->sa_family == AF_INET) {
 		const struct sockaddr_in *v4 = (const void *)name;
 		return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
 	}
 	if (name->sa_family == AF_INET6) {
 		const struct sockaddr_in6 *v6 = (const void *)name;
-		return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+		return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
+		       memcmp(&v6->sin6_addr, mapped, sizeof(mapped)) == 0;
 	}
-	return false;
+	return name->sa_family == AF_UNIX;
 }
 
 bool
@@ -296,15 +321,16 @@ listener_socket_is_local(int fd)
 	memset(&name, 0, sizeof(name));
 	if (getsockname(fd, (struct sockaddr *)&name, &size) == -1)
 		return false;
-	return name.ss_family == AF_UNIX || is_loopback((const struct sockaddr *)&name);
+	return address_is_local((const struct sockaddr *)&name);
 }
 
 bool
 listener_address_is_valid(const char *text, const char **problem)
 {
 	struct addrinfo *found;
+	struct sockaddr_un name;
 	if (unix_path(text) != NULL)
-		return true;
+		return name_unix(unix_path(text), &name, problem) == STATUS_OK;
 	if (find_inet(text, &found, problem) != STATUS_OK)
 		return false;
 	freeaddrinfo(found);
@@ -323,7 +349,7 @@ listener_address_is_local(const char *text)
 		return false;
 	bool local = true;
 	for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
-		local = local && is_loopback(at->ai_addr);
+		local = local && address_is_local(at->ai_addr);
 	freeaddrinfo(found);
 	return local;
 }

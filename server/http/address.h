@@ -9,6 +9,7 @@
 #define HTTP_ADDRESS_H
 
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/un.h>
 
@@ -37,5 +38,8 @@ MUST_CHECK enum status address_inherit(struct address *, int fd, const char **pr
 void address_shut(struct address *);
 
 void address_close(struct address *);
+
+/* A unix socket's, or one of loopback. */
+bool address_is_local(const struct sockaddr *);
 
 #endif

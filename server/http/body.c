@@ -12,13 +12,8 @@
 static bool
 reserve(struct body *body, size_t size)
 {
-	struct body_budget *budget = body->budget;
-	size_t used = atomic_load_explicit(&budget->used, memory_order_relaxed);
-	do {
-		if (size > budget->max - used)
-			return false;
-	} while (!atomic_compare_exchange_weak_explicit(
-		&budget->used, &used, used + size, memory_order_relaxed, memory_order_relaxed));
+	if (!budget_take(body->budget, size))
+		return false;
 	body->reserved += size;
 	return true;
 }
@@ -31,6 +26,9 @@ body_init(struct body *body)
 	body->size_max = 0;
 	body->received = 0;
 	body->received_max = 0;
+	body->take = NULL;
+	body->taker = NULL;
+	body->taken = 0;
 	body->data = body->small;
 	body->size = 0;
 	body->capacity = 0;
@@ -99,8 +97,16 @@ begin_gzip(struct body *body)
 	return STATUS_OK;
 }
 
+void
+body_pass_on(struct body *body, body_taker *take, void *cookie)
+{
+	CHECK(body->budget == NULL && take != NULL);
+	body->take = take;
+	body->taker = cookie;
+}
+
 enum status
-body_begin(struct body *body, struct body_budget *budget, size_t size_max, struct text coding,
+body_begin(struct body *body, struct budget *budget, size_t size_max, struct text coding,
 	   uint64_t length)
 {
 	CHECK(body->budget == NULL && budget != NULL && size_max < SIZE_MAX / 2);
@@ -119,14 +125,23 @@ body_begin(struct body *body, struct body_budget *budget, size_t size_max, struc
 		return STATUS_OK;
 	if (length > body->received_max)
 		return STATUS_BODY_TOO_LARGE;
-	if (!body->gzip && !reserve_capacity(body, (size_t)length))
+	if (!body->gzip && body->take == NULL && !reserve_capacity(body, (size_t)length))
 		return STATUS_BACKPRESSURE;
 	return STATUS_OK;
 }
 
 static enum status
+pass_on(struct body *body, const char *data, size_t size)
+{
+	body->taken += size;
+	return size == 0 ? STATUS_OK : body->take(body->taker, data, size);
+}
+
+static enum status
 write_plain(struct body *body, const char *data, size_t size)
 {
+	if (body->take != NULL)
+		return pass_on(body, data, size); /* received_max bounds it */
 	if (size > body->capacity - body->size) {
 		enum status status = grow(body, size);
 		if (status != STATUS_OK)
@@ -143,9 +158,12 @@ static enum status
 inflate_some(struct body *body)
 {
 	z_stream *inflater = &body->inflater;
-	bool full = body->size == body->size_max;
+	bool full = body->size + body->taken == body->size_max;
 	Bytef beyond = 0;
-	if (!full && body->size == body->capacity) {
+	if (body->take != NULL) {
+		const size_t left = body->size_max - (size_t)body->taken;
+		body->capacity = left < BODY_SMALL_SIZE ? left : BODY_SMALL_SIZE;
+	} else if (!full && body->size == body->capacity) {
 		enum status status = grow(body, 1);
 		if (status != STATUS_OK)
 			return status;
@@ -157,7 +175,10 @@ inflate_some(struct body *body)
 	uInt made = room - inflater->avail_out;
 	if (full && made > 0)
 		return STATUS_BODY_TOO_LARGE;
-	body->size += made;
+	const enum status status = body->take == NULL ? STATUS_OK : pass_on(body, body->data, made);
+	if (status != STATUS_OK)
+		return status;
+	body->size += body->take == NULL ? made : 0;
 	if (result == Z_STREAM_END) {
 		body->member_done = true;
 		return STATUS_OK;
@@ -229,7 +250,6 @@ body_release(struct body *body)
 	if (body->data != body->small)
 		free(body->data);
 	if (body->budget != NULL)
-		atomic_fetch_sub_explicit(&body->budget->used, body->reserved,
-					  memory_order_relaxed);
+		budget_give(body->budget, body->reserved);
 	body_init(body);
 }

@@ -8,6 +8,9 @@
  * request that was let in cannot fail half-way for want of memory that others took. One whose
  * length shows only as it comes (chunked, or compressed) is reserved step by step.
  *
+ * A body that is passed on is not kept: each piece goes to who takes it as it comes, decoded, and
+ * nothing but what inflating needs is reserved.
+ *
  * Private to this room. Threads: a body has one user at a time; the budget is shared by all.
  *
  * Invariants:
@@ -17,7 +20,6 @@
 #ifndef HTTP_BODY_H
 #define HTTP_BODY_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +28,7 @@
 
 #include "base/status.h"
 #include "base/text.h"
+#include "http/budget.h"
 
 /* Bodies up to this size live in the request itself and cost no malloc. */
 #define BODY_SMALL_SIZE ((size_t)4096)
@@ -36,17 +39,19 @@
 /* The length of a chunked body. */
 #define BODY_LENGTH_UNKNOWN UINT64_MAX
 
-struct body_budget {
-	_Atomic size_t used;
-	size_t max;
-};
+/* Gets the next piece. What it returns but STATUS_OK ends the body. */
+typedef enum status body_taker(void *cookie, const char *data, size_t size);
 
 struct body {
-	struct body_budget *budget; /* NULL: nothing was begun */
+	struct budget *budget; /* NULL: nothing was begun */
 	size_t reserved;
 	size_t size_max;
 	uint64_t received; /* bytes as they came, before decoding */
 	uint64_t received_max;
+
+	body_taker *take; /* NULL: it is kept */
+	void *taker;
+	uint64_t taken; /* bytes that were passed on */
 
 	char *data; /* small, or from malloc */
 	size_t size;
@@ -63,16 +68,20 @@ struct body {
 /* An empty body without memory of its own; what body_release leaves, too. */
 void body_init(struct body *);
 
+/* Before body_begin(): the body is passed on. */
+void body_pass_on(struct body *, body_taker *, void *cookie);
+
 /*
  * Gets ready for a body of at most size_max bytes after decoding. coding is the Content-Encoding
  * (empty if there is none), length the Content-Length or BODY_LENGTH_UNKNOWN.
  * Errors: UNSUPPORTED_MEDIA_TYPE (a coding other than gzip and identity), BODY_TOO_LARGE,
  * BACKPRESSURE (the budget or memory is out).
  */
-MUST_CHECK enum status body_begin(struct body *, struct body_budget *, size_t size_max,
+MUST_CHECK enum status body_begin(struct body *, struct budget *, size_t size_max,
 				  struct text coding, uint64_t length);
 
-/* Takes what arrived. Errors: BODY_TOO_LARGE, BACKPRESSURE, MALFORMED (bad gzip data). */
+/* Takes what arrived. Errors: BODY_TOO_LARGE, BACKPRESSURE, MALFORMED (bad gzip data), and those of who
+ * takes what is passed on. */
 MUST_CHECK enum status body_write(struct body *, const char *data, size_t size);
 
 /* That was all; terminates the data with a NUL. Errors: MALFORMED (the gzip data were cut). */

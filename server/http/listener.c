@@ -1,11 +1,13 @@
 #include "http/listener.h"
 
+#include <microhttpd.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "http/inside.h"
 
 /* How long a connection without a request is given to bring one while draining, and how often that
@@ -53,16 +55,35 @@ init(struct listener *listener, const struct listener_options *options, const st
 {
 	listener->app = *app;
 	listener->connections_max = options->connections;
+	listener->deadlines = options->deadlines;
 	listener->header_bytes = options->header_bytes;
 	listener->drain_bytes = options->drain_bytes;
 	listener->arena_bytes = options->arena_bytes;
 	/* No target is longer than a connection's memory. */
 	listener->own_bytes = 2 * options->header_bytes;
 	listener->body_budget.max = options->body_memory;
+	listener->answer_budget.max = options->answer_memory;
 	ssize_t got = getrandom(listener->id_prefix, sizeof(listener->id_prefix), 0);
 	if (got != (ssize_t)sizeof(listener->id_prefix))
 		return STATUS_INTERNAL;
-	return STATUS_OK;
+	return peers_init(&listener->peers, options->address_connections);
+}
+
+static enum status
+open_tls(struct listener *listener, const struct listener_options *options, const char **problem)
+{
+	listener->has_tls = options->tls_cert != NULL && options->tls_cert[0] != '\0';
+	if (!listener->has_tls)
+		return STATUS_OK;
+	CHECK(options->tls_key != NULL);
+	return tls_open(&listener->tls, options->tls_cert, options->tls_key, problem);
+}
+
+static void
+close_tls(struct listener *listener)
+{
+	if (listener->has_tls)
+		tls_close(&listener->tls);
 }
 
 enum status
@@ -70,43 +91,55 @@ listener_start(const struct listener_options *options, const struct app *app,
 	       struct listener **started, const char **problem)
 {
 	CHECK(options != NULL && app != NULL && started != NULL && problem != NULL);
+	const struct deadlines *deadlines = &options->deadlines;
 	CHECK(options->threads > 0 && options->connections > 0 && options->header_bytes > 0);
+	CHECK(deadlines->header_sec > 0 && deadlines->body_sec > 0 && deadlines->send_sec > 0 &&
+	      deadlines->idle_sec > 0 && deadlines->least_rate > 0);
 	struct listener *listener = calloc(1, sizeof(*listener));
 	*problem = "Memory is out.";
 	if (listener == NULL)
 		return STATUS_INTERNAL;
 	enum status status = init(listener, options, app);
-	if (status != STATUS_OK)
-		goto free_listener;
+	if (status != STATUS_OK) {
+		free(listener);
+		return status;
+	}
 	status = options->inherited_fd == -1
 			 ? address_listen(&listener->address, options->address,
 					  options->socket_mode, problem)
 			 : address_inherit(&listener->address, options->inherited_fd, problem);
 	if (status != STATUS_OK)
-		goto free_listener;
-	/* Each thread may let one connection in beyond the limit, see on_accept(). */
-	status = hangup_start(&listener->hangup, (size_t)options->connections + options->threads);
-	if (status != STATUS_OK) {
-		*problem = "Memory or threads are out.";
+		goto release_peers;
+	status = open_tls(listener, options, problem);
+	if (status != STATUS_OK)
 		goto shut_address;
-	}
+	status = cors_open(&listener->cors, options->cors_origins, options->cors_max_age_sec,
+			   problem);
+	if (status != STATUS_OK)
+		goto close_tls;
 	status = start_workers(listener, options);
 	if (status != STATUS_OK) {
 		*problem =
 			"Memory, descriptors or threads are out, or libmicrohttpd does not start.";
 		goto stop_workers;
 	}
+	if (!headers_layout_is_known())
+		log_warn("http", "request heads are checked less with this libmicrohttpd",
+			 LOG_STR("version", MHD_get_version()));
 	*problem = NULL;
 	*started = listener;
 	return STATUS_OK;
 
 stop_workers:
 	stop_workers(listener);
-	hangup_stop(&listener->hangup);
+	cors_close(&listener->cors);
+close_tls:
+	close_tls(listener);
 shut_address:
 	address_shut(&listener->address);
 	address_close(&listener->address);
-free_listener:
+release_peers:
+	peers_release(&listener->peers);
 	free(listener);
 	return status;
 }
@@ -117,8 +150,33 @@ listener_address(const struct listener *listener)
 	return listener->address.text;
 }
 
-/* Each thread has an epoll and an event descriptor, and may have accepted a connection that it is
- * about to refuse. */
+enum status
+listener_reload(struct listener *listener, const char **problem)
+{
+	return listener->has_tls ? tls_reload(&listener->tls, problem) : STATUS_OK;
+}
+
+void
+listener_measure(const struct listener *listener, struct listener_figures *figures)
+{
+	*figures = (struct listener_figures){
+		.connections = atomic_load(&listener->connections),
+		.connections_max = listener->connections_max,
+		.refused_full = atomic_load(&listener->refused_full),
+		.refused_address = atomic_load(&listener->refused_address),
+	};
+}
+
+bool
+listener_came_round(struct listener *listener)
+{
+	bool all = true;
+	for (unsigned i = 0; i < listener->worker_count; i++)
+		all &= worker_came_round(&listener->workers[i]);
+	return all;
+}
+
+/* Each thread may have accepted a connection that it is about to refuse. */
 unsigned
 listener_descriptors(const struct listener_options *options)
 {
@@ -184,7 +242,9 @@ listener_stop(struct listener *listener)
 	}
 	stop_workers(listener);
 	CHECK(atomic_load(&listener->under_way) == 0 && atomic_load(&listener->connections) == 0);
-	hangup_stop(&listener->hangup);
 	address_close(&listener->address);
+	cors_close(&listener->cors);
+	close_tls(listener);
+	peers_release(&listener->peers);
 	free(listener);
 }

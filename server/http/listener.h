@@ -6,7 +6,7 @@
  *                                   socket shut)         with Connection: close)
  *
  * microhttpd.h is included in this room only, and in no header that others include.
- * Threads: all functions from the owner's thread.
+ * Threads: all functions from the owner's thread, unless they say otherwise.
  *
  * Each thread has a libmicrohttpd of its own and runs it (worker.h).
  *
@@ -15,10 +15,9 @@
  * request with 64 connections, 19 to 22 when it is parked). But poll looks at every open connection
  * at each wake-up, and most phones that are connected do nothing: with 1000 of those beside, the 64
  * cost 15 and 27 to 36 µs with poll and the same as before with epoll, and a single busy one 130 to
- * 280 µs with poll. libmicrohttpd 0.9.75 has one fault with epoll: it may not notice that a client
- * left (hangup.h), and at the limit of connections it then accepts nobody. So somebody else
- * notices, and the limit is enforced here when a connection is accepted, with libmicrohttpd's own
- * out of reach.
+ * 280 µs with poll. libmicrohttpd 0.9.75 has two faults with epoll: it may not notice that a client
+ * left (client.h), and where descriptors are out it spins on accept(). So clients are watched here,
+ * and connections are accepted here (worker.h), with libmicrohttpd's own limit out of reach.
  *
  * What libmicrohttpd answers by itself, with a short HTML body and a closed connection, because it
  * offers no way to replace it: 431 or 414 where the headers or the target do not fit into the
@@ -26,7 +25,8 @@
  * HEADERS_TOO_LARGE), 400 for a header line, a Content-Length or a chunk that it cannot read, 413
  * for a Content-Length or a chunk of 2^64 bytes or more, 505 for an unknown version. For a bad
  * Content-Length it sends the answer's head twice. A connection that is idle too long, or whose
- * request line makes no sense, is closed without an answer.
+ * request line makes no sense, is closed without an answer. A request that does not arrive in time
+ * gets TIMEOUT, and the connection is closed (client.h).
  */
 #ifndef HTTP_LISTENER_H
 #define HTTP_LISTENER_H
@@ -40,19 +40,36 @@
 
 struct listener;
 
+/* How long each step of a connection may take; none is 0. What counts as one says client.h. */
+struct deadlines {
+	unsigned header_sec; /* until a request's head is here; else 408 */
+	unsigned body_sec;   /* until its body is, and a second more for each least_rate of it */
+	unsigned send_sec;   /* in which send_sec * least_rate of an answer must be taken */
+	unsigned idle_sec;   /* a connection without traffic is closed */
+	size_t least_rate;   /* bytes a second */
+};
+
 struct listener_options {
 	const char *address;  /* "host:port", "[v6]:port", "unix:/path" */
 	unsigned socket_mode; /* of a unix socket */
 	int inherited_fd; /* a listening socket that was passed in, or -1; address is then not used
 			   */
 	unsigned threads;
-	unsigned connections; /* more are closed at once on accept */
-	unsigned idle_sec;    /* a connection without traffic is closed */
+	unsigned connections;	      /* more are closed at once on accept */
+	unsigned address_connections; /* the same of one address; 0: no limit */
+	struct deadlines deadlines;
+	const char *tls_cert; /* PEM files; both or none (NULL or empty), then in clear text */
+	const char *tls_key;
 	size_t header_bytes; /* of one request, its first line included; a connection has twice that
 				as working memory */
-	size_t body_memory;  /* request bodies over all connections; beyond it BACKPRESSURE */
-	size_t drain_bytes;  /* how much of a refused body is read so that the answer arrives */
-	size_t arena_bytes;  /* most memory one request may allocate beside its body and target,
+	const char
+		*cors_origins; /* web pages that may read answers (cors.h); NULL or empty: none */
+	unsigned cors_max_age_sec;
+	size_t body_memory; /* request bodies over all connections; beyond it BACKPRESSURE */
+	size_t answer_memory; /* answers over all connections that their clients have not taken yet, but
+				 small ones; beyond it BACKPRESSURE */
+	size_t drain_bytes; /* how much of a refused body is read so that the answer arrives */
+	size_t arena_bytes; /* most memory one request may allocate beside its body and target,
 				unless it says request_expect_memory() */
 };
 
@@ -75,9 +92,25 @@ bool listener_address_is_local(const char *address);
 /* The same of a socket that was passed in. */
 bool listener_socket_is_local(int fd);
 
-/* File descriptors that it will need at most; for the check against RLIMIT_NOFILE. Above that limit
- * libmicrohttpd spins on accept(): do not start. */
+struct listener_figures {
+	unsigned connections; /* open */
+	unsigned connections_max;
+	uint64_t refused_full;	  /* closed on accept so far, as there were that many */
+	uint64_t refused_address; /* or as there were too many of their address */
+};
+
+/* Any thread. */
+void listener_measure(const struct listener *, struct listener_figures *);
+
+/* Whether each thread has come round since this was asked last; a thread that is asleep is woken for it. */
+bool listener_came_round(struct listener *);
+
+/* File descriptors that it will need at most; for the check against RLIMIT_NOFILE. */
 unsigned listener_descriptors(const struct listener_options *);
+
+/* Loads the certificate and its key again, for connections from now on; nothing without TLS. On
+ * failure the old ones stay, and *problem says why (base/problem). */
+MUST_CHECK enum status listener_reload(struct listener *, const char **problem);
 
 /*
  * Accepts no more connections. A socket of our own is shut, a unix socket's file is removed; an

@@ -9,6 +9,13 @@
 /* Requests that a worker keeps for later, with their arenas. */
 #define FREE_REQUESTS_MAX 64
 
+/* What a request without a body may keep of its arena: it may be the next one that is parked for long,
+ * with thousands of others. */
+#define OWN_ARENA_MAX ((size_t)8 * 1024)
+
+/* Requests of a worker that may be parked for long inside libmicrohttpd. */
+#define HELD_MAX 256
+
 struct text
 request_method(const struct request *request)
 {
@@ -31,6 +38,26 @@ struct text
 request_id(const struct request *request)
 {
 	return request->id;
+}
+
+struct text
+request_trace(const struct request *request)
+{
+	return headers_trace(request->headers.traceparent);
+}
+
+struct text
+request_traceparent(const struct request *request)
+{
+	const struct text whole = request->headers.traceparent;
+	const bool is_valid = headers_trace(whole).data != NULL;
+	return is_valid ? (struct text){whole.data, TRACEPARENT_SIZE} : (struct text){NULL, 0};
+}
+
+struct origin
+request_origin(const struct request *request)
+{
+	return (struct origin){.request = request->id, .traceparent = request_traceparent(request)};
 }
 
 /* A header's values on their way into one. */
@@ -98,6 +125,40 @@ request_content_type(struct request *request)
 	return headers->repeated ? request_header(request, "Content-Type") : headers->content_type;
 }
 
+struct text
+request_authorization(const struct request *request, unsigned *count)
+{
+	*count = request->headers.authorization_count;
+	return request->headers.authorization;
+}
+
+struct text
+request_header_once(struct request *request, const char *name, unsigned *count)
+{
+	struct joining joining = {.name = text_of(name)};
+	(void)MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, on_header,
+					  &joining);
+	*count = (unsigned)joining.count;
+	return joining.first;
+}
+
+const struct sockaddr *
+request_peer(const struct request *request)
+{
+	if (request->connection == NULL)
+		return NULL;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	return info ? info->client_addr : NULL;
+}
+
+bool
+request_peer_is_local(const struct request *request)
+{
+	const struct sockaddr *peer = request_peer(request);
+	return peer && address_is_local(peer);
+}
+
 char *
 request_body(struct request *request, size_t *size)
 {
@@ -118,6 +179,12 @@ request_is_draining(const struct request *request)
 	return atomic_load(&request->listener->draining);
 }
 
+bool
+request_may_wait(const struct request *request)
+{
+	return !request_is_draining(request) && !request->client->finished;
+}
+
 void
 request_set_state(struct request *request, void *state)
 {
@@ -130,12 +197,57 @@ request_state(const struct request *request)
 	return request->state;
 }
 
+unsigned
+request_answered(const struct request *request)
+{
+	return request->reply.ready ? request->reply.status : 0;
+}
+
+uint64_t
+request_answered_usec(const struct request *request)
+{
+	return request->answered_usec;
+}
+
+uint64_t
+request_receive_msec(const struct request *request)
+{
+	return request->receive_msec;
+}
+
+void
+request_set_note(struct request *request, unsigned note)
+{
+	request->note = note;
+}
+
+unsigned
+request_note(const struct request *request)
+{
+	return request->note;
+}
+
 void
 request_expect_body(struct request *request, size_t size_max)
 {
 	CHECK(request->phase == PHASE_HEADERS);
 	request->body_expected = true;
 	request->body_size_max = size_max;
+}
+
+static enum status
+take_piece(void *cookie, const char *data, size_t size)
+{
+	struct request *request = cookie;
+	return request->take(request, data, size);
+}
+
+void
+request_pass_body(struct request *request, size_t size_max, request_taker *take)
+{
+	request_expect_body(request, size_max);
+	request->take = take;
+	body_pass_on(&request->body, take_piece, request);
 }
 
 void
@@ -150,12 +262,30 @@ request_expect_memory(struct request *request, size_t size_max)
 void
 request_park(struct request *request)
 {
-	CHECK(request->phase == PHASE_SERVE && !request->suspended && !request->reply.ready);
+	CHECK(!request->suspended);
+	if (request->reply.ready) {
+		CHECK(request->phase == PHASE_ANSWERED && stream_is_live(request->reply.stream));
+		client_pause(request->client);
+	} else {
+		CHECK(request->phase == PHASE_SERVE);
+	}
 	request->suspended = true;
 	request->next = NULL;
 	atomic_fetch_add(&request->listener->parked, 1);
-	MHD_suspend_connection(request->connection);
+	if (!request->live)
+		MHD_suspend_connection(request->connection);
 	atomic_store(&request->parked, true);
+}
+
+void
+request_park_long(struct request *request)
+{
+	struct worker *worker = request->worker;
+	if (!request->live && !request->held && (worker->held < HELD_MAX || !live_take(request))) {
+		request->held = true;
+		worker->held++;
+	}
+	request_park(request);
 }
 
 /* Once the connection is marked as resumed the request may be gone at any moment, and once none is
@@ -165,10 +295,13 @@ let_go(struct request *request, void (*next)(void *cookie, struct request *), bo
 {
 	struct worker *worker = request->worker;
 	struct listener *listener = request->listener;
-	CHECK(next != NULL);
+	CHECK((next == NULL) == request->reply.ready);
 	request->next = next;
 	CHECK(atomic_exchange(&request->parked, false));
-	MHD_resume_connection(request->connection);
+	if (request->live)
+		live_resume(request);
+	else
+		MHD_resume_connection(request->connection);
 	worker_mark(worker);
 	for (unsigned i = 0; !soon && i < listener->worker_count; i++)
 		worker_rouse(&listener->workers[i]);
@@ -216,6 +349,33 @@ request_free(struct request *request)
 	free(request);
 }
 
+void
+request_borrow_arena(struct request *request)
+{
+	struct worker *worker = request->worker;
+	request->own = request->arena;
+	request->borrowed = true;
+	if (worker->spare_count > 0)
+		request->arena = worker->spare_arenas[--worker->spare_count];
+	else
+		arena_init(&request->arena, 0);
+	request->arena.used_max = request->own.used_max;
+}
+
+static void
+give_arena_back(struct request *request)
+{
+	struct worker *worker = request->worker;
+	if (worker->spare_count == WORKER_SPARE_MAX) {
+		arena_release(&request->arena);
+	} else {
+		arena_reset(&request->arena);
+		worker->spare_arenas[worker->spare_count++] = request->arena;
+	}
+	request->arena = request->own;
+	request->borrowed = false;
+}
+
 /* Back into the state of a new one, but with its memory. */
 void
 request_recycle(struct request *request)
@@ -223,16 +383,28 @@ request_recycle(struct request *request)
 	struct listener *listener = request->listener;
 	body_release(&request->body);
 	reply_release(request);
-	arena_reset(&request->arena);
+	if (request->borrowed)
+		give_arena_back(request);
+	if (request->arena.used > OWN_ARENA_MAX)
+		arena_release(&request->arena);
+	else
+		arena_reset(&request->arena);
 	request->arena.used_max = listener->own_bytes + listener->arena_bytes;
 	request->connection = NULL;
+	request->client = NULL;
 	request->phase = PHASE_HEADERS;
+	request->live = false;
+	request->held = false;
 	request->begun = false;
 	request->body_expected = false;
+	request->take = NULL;
 	request->body_size_max = 0;
 	request->suspended = false;
 	request->next = NULL;
 	request->state = NULL;
+	request->note = 0;
+	request->receive_msec = 0;
+	request->answered_usec = 0;
 	struct worker *worker = request->worker;
 	if (worker->free_count == FREE_REQUESTS_MAX) {
 		request_free(request);
@@ -253,4 +425,6 @@ requests_release(struct worker *worker)
 	}
 	worker->free_requests = NULL;
 	worker->free_count = 0;
+	while (worker->spare_count > 0)
+		arena_release(&worker->spare_arenas[--worker->spare_count]);
 }

@@ -174,7 +174,7 @@ static enum status
 copy(const char *path, const char *aside, const char **problem)
 {
 	const int from = open(path, O_RDONLY | O_CLOEXEC);
-	const int to = from == -1 ? -1 : open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	const int to = from == -1 ? -1 : beside_make(aside);
 	enum status status = STATUS_OK;
 	if (to == -1 || !copy_bytes(from, to))
 		status = problem_set(problem, STATUS_STORAGE_UNAVAILABLE,

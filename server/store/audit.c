@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/log.h"
 #include "store/audit_work.h"
+#include "store/companions.h"
 #include "store/sqlite/shard_file.h"
 
 void
@@ -61,6 +62,8 @@ check_file(struct audit *audit)
 		" WHERE log NOT IN (SELECT id FROM logs) GROUP BY log LIMIT 100",
 		"SELECT 'batches of log ' || log || ', which is not there' FROM batches"
 		" WHERE log NOT IN (SELECT id FROM logs) GROUP BY log LIMIT 100",
+		"SELECT 'something is gone of log ' || log || ', which is not there' FROM gone"
+		" WHERE log NOT IN (SELECT id FROM logs) LIMIT 100",
 		"PRAGMA integrity_check(100)",
 	};
 	for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
@@ -91,10 +94,12 @@ audit_open(struct audit *audit)
 	memcpy(identity.id, target->id, SHARD_ID_SIZE);
 	const char *problem;
 	enum status status = shard_file_open_read(target->path, &identity, &audit->db, &problem);
-	if (status != STATUS_OK) {
+	if (status == STATUS_STORAGE_UNAVAILABLE)
+		log_error("store", "a shard cannot be audited", LOG_STR("problem", problem));
+	else if (status != STATUS_OK)
 		audit_find(audit, TEXT(""), 0, problem);
+	if (status != STATUS_OK)
 		return status;
-	}
 	const struct {
 		struct statement **statement;
 		const char *sql;
@@ -116,36 +121,13 @@ audit_open(struct audit *audit)
 						       : audit_end(audit, TEXT(""), 0, STEP_FAULT);
 }
 
-/* Reading a file in WAL mode makes the WAL and its index beside it. What was not there before is
- * taken away again. */
-struct companion {
-	char path[4096];
-	bool was_there;
-};
-
-static bool
-companion_note(struct companion *companion, const char *path, const char *suffix)
-{
-	const int size = snprintf(companion->path, sizeof(companion->path), "%s%s", path, suffix);
-	companion->was_there = access(companion->path, F_OK) == 0;
-	return size > 0 && (size_t)size < sizeof(companion->path);
-}
-
-static void
-companion_restore(const struct companion *companion)
-{
-	if (!companion->was_there)
-		(void)unlink(companion->path);
-}
-
 enum status
 audit_shard(const struct audit_target *target, const struct audit_observer *observer,
 	    struct audit_totals *totals)
 {
 	struct audit audit = {.target = target, .observer = observer, .totals = totals};
-	struct companion wal = {0}, index = {0};
-	if (!companion_note(&wal, target->path, "-wal") ||
-	    !companion_note(&index, target->path, "-shm")) {
+	struct companions companions;
+	if (!companions_note(&companions, target->path)) {
 		audit_find(&audit, TEXT(""), 0, "the path is too long");
 		return STATUS_STORAGE_UNAVAILABLE;
 	}
@@ -166,7 +148,6 @@ audit_shard(const struct audit_target *target, const struct audit_observer *obse
 	if (audit.db != NULL)
 		db_rollback(audit.db);
 	db_close(audit.db);
-	companion_restore(&wal);
-	companion_restore(&index);
+	companions_restore(&companions);
 	return status;
 }

@@ -22,6 +22,7 @@
 
 #include "base/status.h"
 #include "base/text.h"
+#include "chain/chain.h"
 
 struct audit_target {
 	const char *path;
@@ -42,6 +43,10 @@ struct audit_finding {
 struct audit_observer {
 	void (*finding)(void *cookie, const struct audit_finding *);
 
+	/* A log that is pruned or erased, and of which content is still there because that was cut off: nothing
+	 * is wrong with it, and the daemon goes on with it. seq is the first. May be NULL. */
+	void (*unfinished)(void *cookie, const struct audit_finding *);
+
 	/* Now and then: how many of the actions in place have been checked. May be NULL. */
 	void (*progress)(void *cookie, uint64_t actions, uint64_t actions_total);
 	void *cookie;
@@ -55,10 +60,12 @@ struct audit_totals {
 	uint64_t journal_records; /* read, whether in place or not */
 	uint64_t journal_actions;
 	uint64_t findings;
+	uint64_t unfinished; /* logs, and no findings */
 };
 
 /* STATUS_OK when all of it was looked at, whatever was found; STATUS_STORAGE_UNAVAILABLE when the
- * audit could not be done or not to its end (which is a finding, too). */
+ * audit could not be done, or not to its end: a finding unless the file could not be opened here, for
+ * want of room, rights or memory, which is logged. */
 MUST_CHECK enum status audit_shard(const struct audit_target *, const struct audit_observer *,
 				   struct audit_totals *);
 

@@ -1,6 +1,7 @@
 #include <stdbool.h>
 
 #include "store/audit_work.h"
+#include "store/sqlite/gone.h"
 
 #define PROGRESS_EVERY 4096
 
@@ -11,7 +12,10 @@ struct log_audit {
 	uint64_t id;
 	struct position head; /* as its row says */
 	uint64_t received_at;
+	uint64_t bytes, bytes_of_row;
+	struct gone gone;
 	bool row_reported; /* of rows only the first bad one */
+	bool is_unfinished;
 	struct position at;
 	uint64_t batch_first, batch_last, batch_received_at;
 };
@@ -22,6 +26,35 @@ bad_row(struct audit *audit, struct log_audit *log, uint64_t seq, const char *wh
 	if (!log->row_reported)
 		audit_find(audit, log->name, seq, what);
 	log->row_reported = true;
+}
+
+/* What is behind where the removal was cut off is no finding; what is before, it should have taken. */
+static void
+judge_content(struct audit *audit, struct log_audit *log, uint64_t seq)
+{
+	const struct audit_finding unfinished = {
+		.path = audit->target->path,
+		.log = log->name,
+		.seq = seq,
+		.what = log->gone.erased_at > 0 ? "the erasure was cut off here: the daemon ends "
+						  "it when it runs, or "
+						  "erase again"
+						: "the prune was cut off here: the daemon ends it "
+						  "when it runs, or prune "
+						  "again"};
+	if (log->gone.erased_at == 0 && seq > log->gone.pruned)
+		return;
+	if (seq <= log->gone.cleared) {
+		bad_row(audit, log, seq,
+			"the content is there, and should be gone: prune or erase again");
+		return;
+	}
+	if (log->is_unfinished)
+		return;
+	log->is_unfinished = true;
+	audit->totals->unfinished++;
+	if (audit->observer->unfinished != NULL)
+		audit->observer->unfinished(audit->observer->cookie, &unfinished);
 }
 
 static void
@@ -43,6 +76,7 @@ check_action(struct audit *audit, struct log_audit *log, struct statement *row)
 	struct hash link, digest, computed;
 	audit->totals->actions++;
 	audit->totals->bytes += action.payload.size;
+	log->bytes += action_size(&action);
 	if (++audit->actions_done % PROGRESS_EVERY == 0)
 		progress(audit);
 	if (log->row_reported)
@@ -51,8 +85,8 @@ check_action(struct audit *audit, struct log_audit *log, struct statement *row)
 		bad_row(audit, log, log->at.seq + 1, "the row is missing");
 		return;
 	}
-	if (!device_is_valid(action.device) || !type_is_valid(action.type) || action.ts == 0 ||
-	    action.ts > TS_MAX) {
+	if (!device_is_valid(action.device) || action.ts == 0 || action.ts > TS_MAX ||
+	    !(type_is_valid(action.type) || action_is_redacted(&action))) {
 		bad_row(audit, log, seq, "device, ts or type is not what an action may have");
 		return;
 	}
@@ -63,6 +97,8 @@ check_action(struct audit *audit, struct log_audit *log, struct statement *row)
 		return;
 	}
 	log->at = (struct position){seq, link};
+	if (!action_is_redacted(&action))
+		judge_content(audit, log, seq);
 }
 
 static enum status
@@ -87,6 +123,8 @@ check_actions(struct audit *audit, struct log_audit *log, uint64_t *count)
 		bad_row(audit, log, log->head.seq + 1, "there are rows beyond the head");
 	else if (!hash_equal(&log->at.link, &log->head.link))
 		bad_row(audit, log, log->at.seq, "the head is not the link of the newest row");
+	else if (log->bytes != log->bytes_of_row)
+		bad_row(audit, log, log->at.seq, "the rows have not as many bytes as their log");
 	return status;
 }
 
@@ -157,7 +195,8 @@ check_log(struct audit *audit, struct statement *row)
 	struct log_audit log = {.id = statement_u64(row, 0),
 				.name = statement_text(row, 1),
 				.head.seq = statement_u64(row, 2),
-				.received_at = statement_u64(row, 4)};
+				.received_at = statement_u64(row, 4),
+				.bytes_of_row = statement_u64(row, 5)};
 	audit->totals->logs++;
 	if (!log_name_is_valid(log.name)) {
 		audit_find(audit, log.name, 0, "the log's name is none");
@@ -166,7 +205,11 @@ check_log(struct audit *audit, struct statement *row)
 	chain_genesis(log.name, &log.genesis);
 	if (log.genesis.bytes[0] * audit->target->shards / 256 != audit->target->shard)
 		audit_find(audit, log.name, 0, "the log belongs in another shard");
-	if (!statement_hash(row, 3, &log.head.link) || log.head.seq == 0)
+	if (!gone_take(row, 6, &log.genesis, &log.gone) || log.gone.pruned > log.head.seq)
+		audit_find(audit, log.name, 0, "what is said to be gone of it does not verify");
+	/* Without actions there are only such as were not there when they were erased. */
+	if (!statement_hash(row, 3, &log.head.link) ||
+	    (log.head.seq == 0 && log.gone.erased_at == 0))
 		bad_row(audit, &log, log.head.seq, "the head is none");
 	uint64_t count = 0;
 	enum status status = check_actions(audit, &log, &count);
@@ -185,7 +228,9 @@ audit_logs(struct audit *audit)
 	struct statement *logs;
 	if (db_query_u64(audit->db, "SELECT ifnull(sum(seq), 0) FROM logs",
 			 &audit->actions_total) != STATUS_OK ||
-	    db_prepare(audit->db, "SELECT id, name, seq, link, received_at FROM logs ORDER BY id",
+	    db_prepare(audit->db,
+		       "SELECT id, name, seq, link, received_at, bytes, " GONE_COLUMNS
+		       " FROM logs LEFT JOIN gone ON gone.log = logs.id ORDER BY id",
 		       &logs) != STATUS_OK)
 		return audit_end(audit, TEXT(""), 0, STEP_FAULT);
 	enum status status = STATUS_OK;

@@ -13,11 +13,13 @@
 
 #include "base/check.h"
 #include "base/failpoint.h"
+#include "base/log.h"
 #include "base/problem.h"
-#include "base/text.h"
+#include "store/manifest.h"
+#include "store/sqlite/beside.h"
 
-#define MANIFEST_FORMAT 1
-#define MANIFEST_SIZE_MAX (64 + SHARDS_MAX * 64)
+#define MANIFEST_NEW "manifest.new"
+#define MANIFEST_RESTORE "manifest.restore"
 
 static char *
 file_path(const struct directory *directory, const char *name)
@@ -29,8 +31,18 @@ file_path(const struct directory *directory, const char *name)
 char *
 directory_shard_path(const struct directory *directory, unsigned shard)
 {
+	char name[64], folder[32] = "";
+	if (directory->in_folder)
+		snprintf(folder, sizeof(folder), "shards-%u/", directory->shards);
+	snprintf(name, sizeof(name), "%sshard-%02u.db", folder, shard);
+	return file_path(directory, name);
+}
+
+char *
+directory_folder_path(const struct directory *directory, unsigned shards)
+{
 	char name[32];
-	snprintf(name, sizeof(name), "shard-%02u.db", shard);
+	snprintf(name, sizeof(name), "shards-%u", shards);
 	return file_path(directory, name);
 }
 
@@ -50,6 +62,18 @@ sync_path(const char *path, int flags, const char **problem)
 	return STATUS_OK;
 }
 
+/* No more than that: volumes that others mount come so, and what is wrong in a file is found. */
+static void
+warn_of_others(const char *path)
+{
+	struct stat about;
+	if (stat(path, &about) == 0 && (about.st_mode & S_IWOTH) != 0)
+		log_warn("store",
+			 "others can write the data directory: who does may put files in the place "
+			 "of its own; chmod o-w",
+			 LOG_STR("dir", path));
+}
+
 /* Makes the directory if need be, so that its own entry survives a power cut too. */
 static enum status
 make_directory(const char *path, const char **problem)
@@ -65,18 +89,35 @@ make_directory(const char *path, const char **problem)
 	if (errno != EEXIST)
 		return problem_set(problem, STATUS_STORAGE_UNAVAILABLE,
 				   "cannot make the data directory %s: %s", path, strerror(errno));
+	warn_of_others(path);
 	return STATUS_OK;
 }
 
+/* Who may not write it may read it, beside nobody who writes. */
+static int
+open_lock(const char *path, bool may_be_read)
+{
+	int fd = beside_make(path);
+	if (fd == -1 && errno == EEXIST)
+		fd = open(path, O_RDWR | O_CLOEXEC);
+	const int error = errno;
+	if (fd == -1 && may_be_read && (error == EROFS || error == EACCES))
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	errno = error;
+	return fd;
+}
+
 static enum status
-lock_directory(struct directory *directory, const char **problem)
+lock_directory(struct directory *directory, bool may_be_read, const char **problem)
 {
 	char *path = file_path(directory, "lock");
 	if (path == NULL)
 		return problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "out of memory");
 	enum status status = STATUS_OK;
-	directory->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (directory->lock == -1)
+	directory->lock = open_lock(path, may_be_read);
+	if (directory->lock == -1 && may_be_read && errno == EROFS)
+		status = STATUS_OK; /* where nothing can be made, nobody writes */
+	else if (directory->lock == -1)
 		status = problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "cannot open %s: %s",
 				     path, strerror(errno));
 	else if (flock(directory->lock, LOCK_EX | LOCK_NB) == -1)
@@ -119,84 +160,39 @@ read_file(const struct directory *directory, const char *name, char *data, size_
 	return status;
 }
 
-static int
-format_manifest(const struct directory *directory, char *data)
+enum status
+directory_sync(const char *path, const char **problem)
 {
-	int size = snprintf(data, MANIFEST_SIZE_MAX, "edgereplay-data %d\nshards %u\n",
-			    MANIFEST_FORMAT, directory->shards);
-	for (unsigned shard = 0; shard < directory->shards; shard++) {
-		char hex[2 * SHARD_ID_SIZE];
-		hex_encode(directory->ids[shard], SHARD_ID_SIZE, hex);
-		size += snprintf(data + size, (size_t)(MANIFEST_SIZE_MAX - size), "shard %u %.*s\n",
-				 shard, (int)sizeof(hex), hex);
-	}
-	CHECK(size < MANIFEST_SIZE_MAX);
-	return size;
+	return sync_path(path, O_RDONLY | O_DIRECTORY, problem);
 }
 
-/* Takes the next line off the text; *rest is what follows the prefix. False: it has another one. */
-static bool
-take_line(struct text *text, const char *prefix, struct text *rest)
+enum status
+directory_write_manifest(const struct directory *directory, const char *folder, const char *name,
+			 const char **problem)
 {
-	const char *end = memchr(text->data, '\n', text->size);
-	const size_t prefix_size = strlen(prefix);
-	if (end == NULL)
-		return false;
-	const size_t size = (size_t)(end - text->data);
-	if (size < prefix_size || memcmp(text->data, prefix, prefix_size) != 0)
-		return false;
-	*rest = (struct text){text->data + prefix_size, size - prefix_size};
-	*text = (struct text){end + 1, text->size - size - 1};
-	return true;
-}
-
-/* Takes the count and the ids out of the text, and accepts it only if it is to the byte what
- * format_manifest makes of them: that leaves no second way to write one. */
-static bool
-parse_manifest(struct directory *directory, const char *data, size_t size)
-{
-	struct text left = {data, size}, value;
-	uint64_t shards = 0;
-	if (!take_line(&left, "edgereplay-data ", &value) || !take_line(&left, "shards ", &value) ||
-	    !text_to_u64(value, SHARDS_MAX, &shards) || shards == 0)
-		return false;
-	directory->shards = (unsigned)shards;
-	for (unsigned shard = 0; shard < directory->shards; shard++) {
-		const size_t hex_size = (size_t)2 * SHARD_ID_SIZE;
-		if (!take_line(&left, "shard ", &value) || value.size < hex_size)
-			return false;
-		const struct text hex = {value.data + value.size - hex_size, hex_size};
-		if (!hex_decode(hex, directory->ids[shard], SHARD_ID_SIZE))
-			return false;
-	}
-	char again[MANIFEST_SIZE_MAX];
-	const int again_size = format_manifest(directory, again);
-	return (size_t)again_size == size && memcmp(again, data, size) == 0;
-}
-
-static enum status
-write_manifest_new(const struct directory *directory, const char **problem)
-{
-	char data[MANIFEST_SIZE_MAX];
-	const int size = format_manifest(directory, data);
-	char *path = file_path(directory, "manifest.new");
-	if (path == NULL)
+	char data[MANIFEST_SIZE_MAX], *path = NULL;
+	const int size = manifest_format(directory, data);
+	if (asprintf(&path, "%s/%s", folder, name) == -1)
 		return problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "out of memory");
 	enum status status = STATUS_OK;
-	const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	(void)unlink(path); /* what an interrupted one left */
+	const int fd = beside_make(path);
 	if (fd == -1 || write(fd, data, (size_t)size) != size || fsync(fd) == -1)
 		status = problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "cannot write %s: %s",
 				     path, strerror(errno));
 	if (fd != -1)
 		close(fd);
 	free(path);
-	if (status == STATUS_OK)
-		status = sync_path(directory->path, O_RDONLY | O_DIRECTORY, problem);
-	return status;
+	return status == STATUS_OK ? directory_sync(folder, problem) : status;
 }
 
-/* Whether the name is a shard file's, that of one of its companions (-wal, -shm), of its journal's files,
- * or of its anchor. */
+static bool
+is_shard_folder(const char *name)
+{
+	static const char prefix[] = "shards-";
+	return strncmp(name, prefix, sizeof(prefix) - 1) == 0;
+}
+
 static bool
 is_shard_file(const char *name)
 {
@@ -210,7 +206,13 @@ is_shard_file(const char *name)
 			      strcmp(number + digits, ".anchor") == 0);
 }
 
-/* Counts the shard files, and removes them where asked to. */
+bool
+directory_is_of_shard(const char *name)
+{
+	return is_shard_file(name) || is_shard_folder(name);
+}
+
+/* Counts the shard files and folders of them, and removes the files where asked to. */
 static enum status
 sweep_shard_files(const struct directory *directory, bool remove_them, unsigned *count,
 		  const char **problem)
@@ -222,10 +224,11 @@ sweep_shard_files(const struct directory *directory, bool remove_them, unsigned 
 	enum status status = STATUS_OK;
 	*count = 0;
 	for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
-		if (!is_shard_file(entry->d_name))
+		if (!directory_is_of_shard(entry->d_name))
 			continue;
 		*count += 1;
-		if (remove_them && unlinkat(dirfd(entries), entry->d_name, 0) == -1)
+		if (remove_them && is_shard_file(entry->d_name) &&
+		    unlinkat(dirfd(entries), entry->d_name, 0) == -1)
 			status = problem_set(problem, STATUS_STORAGE_UNAVAILABLE,
 					     "cannot remove %s/%s: %s", directory->path,
 					     entry->d_name, strerror(errno));
@@ -234,14 +237,27 @@ sweep_shard_files(const struct directory *directory, bool remove_them, unsigned 
 	return status;
 }
 
+static bool
+has_file(const struct directory *directory, const char *name)
+{
+	char *path = file_path(directory, name);
+	const bool has = path == NULL || access(path, F_OK) == 0;
+	free(path);
+	return has;
+}
+
 static enum status
 begin_new(struct directory *directory, unsigned shards, const char **problem)
 {
 	char data[MANIFEST_SIZE_MAX];
 	size_t size = 0;
 	bool interrupted = false;
-	enum status status =
-		read_file(directory, "manifest.new", data, &size, &interrupted, problem);
+	if (has_file(directory, MANIFEST_RESTORE))
+		return problem_set(problem, STATUS_STORAGE_UNAVAILABLE,
+				   "a restore into the data directory %s was cut off: run "
+				   "edgereplay restore again",
+				   directory->path);
+	enum status status = read_file(directory, MANIFEST_NEW, data, &size, &interrupted, problem);
 	if (status != STATUS_OK)
 		return status;
 	unsigned count = 0;
@@ -258,7 +274,7 @@ begin_new(struct directory *directory, unsigned shards, const char **problem)
 	directory->shards = shards;
 	randombytes_buf(directory->ids, sizeof(directory->ids));
 	FAIL_POINT(BEFORE_MANIFEST_NEW);
-	status = write_manifest_new(directory, problem);
+	status = directory_write_manifest(directory, directory->path, MANIFEST_NEW, problem);
 	FAIL_POINT(AFTER_MANIFEST_NEW);
 	return status;
 }
@@ -271,7 +287,7 @@ read_manifest(struct directory *directory, bool *found, const char **problem)
 	const enum status status = read_file(directory, "manifest", data, &size, found, problem);
 	if (status != STATUS_OK || !*found)
 		return status;
-	if (!parse_manifest(directory, data, size))
+	if (!manifest_parse(directory, data, size))
 		return problem_set(
 			problem, STATUS_STORAGE_UNAVAILABLE,
 			"%s/manifest is not a manifest of this version; put the right one back "
@@ -300,7 +316,7 @@ directory_open(struct directory *directory, const char *path, unsigned shards, c
 	if (status == STATUS_OK)
 		status = make_directory(path, problem);
 	if (status == STATUS_OK)
-		status = lock_directory(directory, problem);
+		status = lock_directory(directory, false, problem);
 	if (status == STATUS_OK)
 		status = read_manifest(directory, &found, problem);
 	if (status == STATUS_OK && !found)
@@ -309,36 +325,108 @@ directory_open(struct directory *directory, const char *path, unsigned shards, c
 		status = problem_set(
 			problem, STATUS_STORAGE_UNAVAILABLE,
 			"the data directory %s was made with store.shards=%u and cannot be "
-			"opened with %u; start with --store.shards=%u",
-			path, directory->shards, shards, directory->shards);
+			"opened with %u; start with --store.shards=%u, or give it %u shards "
+			"first: edgereplay reshard %u %s",
+			path, directory->shards, shards, directory->shards, shards, shards, path);
 	if (status != STATUS_OK)
 		directory_close(directory);
+	return status;
+}
+
+static enum status
+read_existing(struct directory *directory, const char *path, const char **problem)
+{
+	bool found = false;
+	enum status status = begin_open(directory, path, problem);
+	if (status == STATUS_OK)
+		status = read_manifest(directory, &found, problem);
+	if (status == STATUS_OK && !found)
+		status = problem_set(problem, STATUS_STORAGE_UNAVAILABLE,
+				     "%s has no manifest: it is no data directory", path);
 	return status;
 }
 
 enum status
 directory_open_existing(struct directory *directory, const char *path, const char **problem)
 {
-	bool found = false;
-	enum status status = begin_open(directory, path, problem);
 	/* Before the lock's file is made: what is no data directory is left as it is. */
+	enum status status = read_existing(directory, path, problem);
 	if (status == STATUS_OK)
-		status = read_manifest(directory, &found, problem);
-	if (status == STATUS_OK && !found)
-		status = problem_set(problem, STATUS_STORAGE_UNAVAILABLE,
-				     "%s has no manifest: it is no data directory", path);
-	if (status == STATUS_OK)
-		status = lock_directory(directory, problem);
+		status = lock_directory(directory, true, problem);
 	if (status != STATUS_OK)
 		directory_close(directory);
 	return status;
 }
 
 enum status
+directory_read(struct directory *directory, const char *path, const char **problem)
+{
+	const enum status status = read_existing(directory, path, problem);
+	if (status != STATUS_OK)
+		directory_close(directory);
+	return status;
+}
+
+/* --- restore --- */
+
+static enum status
+sweep_restore(const struct directory *directory, const char **problem)
+{
+	const bool interrupted = has_file(directory, MANIFEST_RESTORE);
+	unsigned count = 0;
+	if (has_file(directory, "manifest"))
+		return problem_set(problem, STATUS_STORAGE_UNAVAILABLE,
+				   "%s is a data directory already: restore into another one, or "
+				   "move it away",
+				   directory->path);
+	const enum status status = sweep_shard_files(directory, interrupted, &count, problem);
+	count += has_file(directory, "snapshots");
+	if (status == STATUS_OK && count > 0 && !interrupted)
+		return problem_set(problem, STATUS_STORAGE_UNAVAILABLE,
+				   "%s has files of a data directory: restore into another one, "
+				   "or move them away",
+				   directory->path);
+	return status;
+}
+
+enum status
+directory_open_restore(struct directory *directory, const char *path, const struct directory *from,
+		       const char **problem)
+{
+	enum status status = begin_open(directory, path, problem);
+	if (status == STATUS_OK)
+		status = make_directory(path, problem);
+	if (status == STATUS_OK)
+		status = lock_directory(directory, false, problem);
+	if (status == STATUS_OK)
+		status = sweep_restore(directory, problem);
+	directory->is_new = directory->is_restore = true;
+	directory->shards = from->shards;
+	memcpy(directory->ids, from->ids, sizeof(from->ids));
+	if (status == STATUS_OK)
+		status = directory_write_manifest(directory, path, MANIFEST_RESTORE, problem);
+	if (status != STATUS_OK)
+		directory_close(directory);
+	return status;
+}
+
+void
+directory_abandon(struct directory *directory)
+{
+	unsigned count;
+	const char *problem;
+	char *path = file_path(directory, MANIFEST_RESTORE);
+	/* The mark goes last: what is left is swept away by the next one. */
+	if (path != NULL && sweep_shard_files(directory, true, &count, &problem) == STATUS_OK)
+		(void)unlink(path);
+	free(path);
+}
+
+enum status
 directory_commit(struct directory *directory, const char **problem)
 {
 	CHECK(directory->is_new);
-	char *from = file_path(directory, "manifest.new");
+	char *from = file_path(directory, directory->is_restore ? MANIFEST_RESTORE : MANIFEST_NEW);
 	char *to = file_path(directory, "manifest");
 	enum status status = STATUS_OK;
 	FAIL_POINT(BEFORE_MANIFEST);
@@ -356,6 +444,15 @@ directory_commit(struct directory *directory, const char **problem)
 	if (status == STATUS_OK)
 		directory->is_new = false;
 	return status;
+}
+
+enum status
+directory_replace(struct directory *directory, const char **problem)
+{
+	const enum status status =
+		directory_write_manifest(directory, directory->path, MANIFEST_NEW, problem);
+	directory->is_new = true;
+	return status == STATUS_OK ? directory_commit(directory, problem) : status;
 }
 
 void

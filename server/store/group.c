@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "store/creators.h"
 
 /* How often a group is settled anew because what was remembered of a log did not hold any more. */
 #define ATTEMPTS_MAX 16
@@ -15,6 +16,7 @@ struct member {
 	struct facts_log *log;
 	struct facts facts;
 	struct facts_device *devices[BATCH_DEVICES_MAX];
+	bool took_place;       /* for a log that the job begins */
 	bool out;	       /* it has its answer already: its log is damaged */
 	bool base_in_question; /* the locator's links are needed */
 };
@@ -255,6 +257,27 @@ gather_locators(const struct group *group, struct members *members)
 	return status;
 }
 
+/* Who brings the first batch of a log needs a place for it. */
+static void
+take_place(const struct group *group, struct member *member)
+{
+	const struct job *job = member->job;
+	member->facts.quota = *group->quota;
+	member->facts.quota.subject_logs = 0;
+	if (job->creator != NULL && member->log->group->head.position.seq == 0)
+		member->took_place = creators_take(job->creator, &member->facts.quota.subject_logs);
+	if (member->took_place)
+		member->facts.quota.subject_logs = 0;
+}
+
+static void
+give_place_back(struct member *member)
+{
+	if (member->took_place)
+		creators_give_back(member->job->creator);
+	member->took_place = false;
+}
+
 static enum status
 settle_members(const struct group *group, struct members *members)
 {
@@ -264,10 +287,13 @@ settle_members(const struct group *group, struct members *members)
 		struct job *job = member->job;
 		if (member->out)
 			continue;
+		take_place(group, member);
 		const enum status status = settle(member->log->group, job->batch, &member->facts,
 						  group->clock, now, &job->verdict, job->outcomes);
 		if (status != STATUS_OK)
 			return status;
+		if (job->verdict.applied == 0)
+			give_place_back(member);
 		job->status = STATUS_OK;
 	}
 	return STATUS_OK;
@@ -319,6 +345,9 @@ run_once(const struct group *group, struct members *members)
 	for (size_t i = 0; i < members->count; i++) {
 		if (members->items[i].log != NULL)
 			members->items[i].log->group = NULL;
+		/* After a fault of the storage nobody knows what is stored. */
+		if (status != STATUS_OK && status != STATUS_STORAGE_UNAVAILABLE)
+			give_place_back(&members->items[i]);
 	}
 	return status;
 }

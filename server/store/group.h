@@ -25,6 +25,7 @@ struct group {
 	struct facts_cache *facts;
 	struct arena *arena; /* everything of one group; the caller resets it */
 	const struct clock_policy *clock;
+	const struct quota *quota; /* of it the logs' */
 };
 
 /*

@@ -10,6 +10,7 @@
 #include "store/repair_work.h"
 #include "store/sqlite/journal.h"
 #include "store/sqlite/shard_file.h"
+#include "store/sqlite/stored_row.h"
 
 #define ROW "SELECT seq, device, ts, link, type, payload FROM actions"
 
@@ -76,6 +77,8 @@ prepare(struct repair *repair)
 		{&repair->insert, "INSERT INTO actions (log, seq, device, ts, link, type, payload)"
 				  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
 		{&repair->set_link, "UPDATE actions SET link = ?3 WHERE log = ?1 AND seq = ?2"},
+		{&repair->set_digest, "UPDATE actions SET type = '', payload = ?3"
+				      " WHERE log = ?1 AND seq = ?2"},
 	};
 	enum status status = STATUS_OK;
 	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]) && status == STATUS_OK;
@@ -105,6 +108,8 @@ repair_open(const struct repair_target *target, struct text log, struct repair *
 		status = prepare(repair);
 	}
 	if (status == STATUS_OK)
+		status = repair_batches_prepare(&repair->batches, repair->db);
+	if (status == STATUS_OK)
 		status = repair_look(repair);
 	if (status != STATUS_OK) {
 		repair_close(repair);
@@ -121,7 +126,11 @@ repair_close(struct repair *repair)
 	HASH_CLEAR(hh, repair->offers);
 	while (offer != NULL) {
 		struct offer *next = offer->hh.next;
-		free(offer);
+		while (offer != NULL) {
+			struct offer *other = offer->next;
+			free(offer);
+			offer = other;
+		}
 		offer = next;
 	}
 	free(repair->ranges);
@@ -136,7 +145,7 @@ repair_state(const struct repair *repair)
 }
 
 /* A row whose stamp has rotted could not be taken out of an index that has the right one, nor a log's
- * row be changed whose name the index has not. */
+ * row be changed whose name the index has not, nor a log's first batch. */
 enum status
 repair_begin(struct repair *repair)
 {
@@ -144,7 +153,9 @@ repair_begin(struct repair *repair)
 	repair->begun = status == STATUS_OK;
 	if (status == STATUS_OK)
 		status = run_sql(repair, "DROP INDEX actions_stamp");
-	return status == STATUS_OK ? run_sql(repair, "REINDEX logs") : status;
+	if (status == STATUS_OK)
+		status = run_sql(repair, "REINDEX logs");
+	return status == STATUS_OK ? run_sql(repair, "REINDEX batches_first") : status;
 }
 
 enum status
@@ -162,36 +173,60 @@ repair_end(struct repair *repair, bool commit)
 		status = db_commit(repair->db);
 	if (!commit || status != STATUS_OK)
 		db_rollback(repair->db);
+	/* It is done. Where this fails it stays in the write-ahead log. */
 	if (commit && status == STATUS_OK)
-		status = db_checkpoint(repair->db, CHECKPOINT_TRUNCATE, &complete);
+		(void)!db_checkpoint(repair->db, CHECKPOINT_TRUNCATE, &complete);
 	return status;
 }
 
 /* --- the log's end --- */
 
+/* A log without actions has a row if it is erased, and else none. */
 enum status
 repair_set_head(struct repair *repair)
 {
 	const struct position *good = &repair->state.good;
 	struct statement *set;
-	if (good->seq == 0)
-		return STATUS_OK;
-	enum status status = db_prepare(
-		repair->db,
-		"INSERT INTO logs (id, name, seq, link, received_at) VALUES (?1, ?2, ?3, ?4,"
-		" ifnull((SELECT received_at FROM batches WHERE log = ?1 AND seq <= ?3"
-		" ORDER BY seq DESC LIMIT 1), 0))"
-		" ON CONFLICT (id) DO UPDATE SET name = excluded.name, seq = excluded.seq,"
-		" link = excluded.link,"
-		" received_at = ifnull(nullif(excluded.received_at, 0), received_at)",
-		&set);
+	enum status status = repair_gone_mend(repair);
+	if (status != STATUS_OK)
+		return status;
+	status = db_prepare(repair->db,
+			    "INSERT INTO logs (id, name, seq, link, received_at, bytes)"
+			    " SELECT ?1, ?2, ?3, ?4, 0, " BYTES_OF_ROWS(
+				    "?1") " WHERE ?3 > 0 OR EXISTS (SELECT 1 FROM gone"
+					  " WHERE gone.log = ?1 AND erased_at > 0)"
+					  " ON CONFLICT (id) DO UPDATE SET name = excluded.name, "
+					  "seq = excluded.seq,"
+					  " link = excluded.link, bytes = excluded.bytes",
+			    &set);
 	if (status != STATUS_OK)
 		return status;
 	statement_bind_u64(set, 1, repair->id);
 	statement_bind_text(set, 2, repair->name);
 	statement_bind_u64(set, 3, good->seq);
 	statement_bind_hash(set, 4, &good->link);
-	return repair_run(set);
+	status = repair_run(set);
+	return status == STATUS_OK && good->seq > 0
+		       ? repair_batches_cover(&repair->batches, repair->id, good->seq)
+		       : status;
+}
+
+/* No row is behind it, however the table is looked through. */
+static enum status
+check_cut(struct repair *repair)
+{
+	struct statement *left;
+	enum status status = db_prepare(
+		repair->db,
+		"SELECT count(*) FROM actions NOT INDEXED WHERE +log = ?1 AND +seq > ?2", &left);
+	if (status != STATUS_OK)
+		return status;
+	statement_bind_u64(left, 1, repair->id);
+	statement_bind_u64(left, 2, repair->state.good.seq);
+	const enum step step = statement_step(left);
+	const uint64_t count = step == STEP_ROW ? statement_u64(left, 0) : 0;
+	statement_reset(left);
+	return count > 0 ? STATUS_LOG_DAMAGED : repair_step(step);
 }
 
 enum status
@@ -201,6 +236,7 @@ repair_cut(struct repair *repair)
 		"DELETE FROM actions WHERE log = ?1 AND seq > ?2",
 		"DELETE FROM batches WHERE log = ?1 AND seq > ?2",
 		"UPDATE batches SET last = ?2 WHERE log = ?1 AND last > ?2",
+		"DELETE FROM states WHERE log = ?1 AND seq > ?2",
 		"DELETE FROM logs WHERE id = ?1 AND ?2 = 0",
 	};
 	enum status status = STATUS_OK;
@@ -214,13 +250,27 @@ repair_cut(struct repair *repair)
 		statement_bind_u64(statement, 2, repair->state.good.seq);
 		status = repair_run(statement);
 	}
-	return status;
+	return status == STATUS_OK ? check_cut(repair) : status;
 }
 
 /* --- kept records --- */
 
+/* Whether a position behind the cut has no row: the record's action is all that there is of it. */
+static bool
+is_missing(struct repair *repair, uint64_t seq)
+{
+	if (seq <= repair->state.good.seq || seq > repair->state.last)
+		return false;
+	statement_bind_u64(repair->row, 1, repair->id);
+	statement_bind_u64(repair->row, 2, seq);
+	const enum step step = statement_step(repair->row);
+	statement_reset(repair->row);
+	return step == STEP_DONE;
+}
+
 static enum status
-keep_record(const struct record *record, removed_keeper *keeper, void *cookie)
+keep_record(struct repair *repair, const struct record *record, removed_keeper *keeper,
+	    void *cookie)
 {
 	struct hash link = record->before;
 	size_t offset = record->actions_at;
@@ -235,6 +285,8 @@ keep_record(const struct record *record, removed_keeper *keeper, void *cookie)
 		chain_link(&link, &digest, &link);
 		removed.link = link;
 		status = keeper(cookie, &removed);
+		if (repair->state.missing > 0 && is_missing(repair, removed.seq))
+			repair->state.missing--;
 	}
 	return status;
 }
@@ -268,8 +320,10 @@ repair_remove_records(struct repair *repair, removed_keeper *keeper, void *cooki
 			id = statement_u64(next, 0);
 			is_own = journal_peek(data, bytes.size, &record) &&
 				 text_equal(record.log, repair->name);
-			if (is_own && journal_decode(data, bytes.size, &record))
-				status = keep_record(&record, keeper, cookie);
+			const bool is_good = is_own && journal_decode(data, bytes.size, &record);
+			repair->state.removed += is_good ? record.action_count : is_own;
+			if (is_good)
+				status = keep_record(repair, &record, keeper, cookie);
 			else if (is_own)
 				status = keep_bytes(id, bytes, keeper, cookie);
 		}

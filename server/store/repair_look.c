@@ -38,6 +38,7 @@ find_by_name(struct repair *repair, const char *sql, bool *found)
 	if (*found) {
 		repair->id = statement_u64(select, 0);
 		repair->head.seq = statement_u64(select, 1);
+		repair->head_bytes = statement_u64(select, 3);
 		if (!statement_hash(select, 2, &repair->head.link) || repair->head.seq > SEQ_MAX)
 			repair->head = (struct position){.link = repair->genesis};
 	}
@@ -77,7 +78,8 @@ find_log(struct repair *repair)
 {
 	bool found = false, indexed = false;
 	enum status status = find_by_name(
-		repair, "SELECT id, seq, link FROM logs NOT INDEXED WHERE name = ?1", &found);
+		repair, "SELECT id, seq, link, bytes FROM logs NOT INDEXED WHERE name = ?1",
+		&found);
 	if (status == STATUS_OK && !found) {
 		status = find_by_chain(repair, &found);
 		repair->state.head_differs = found;
@@ -86,7 +88,8 @@ find_log(struct repair *repair)
 		return status == STATUS_OK ? STATUS_NOT_FOUND : status;
 	const uint64_t id = repair->id;
 	const struct position head = repair->head;
-	status = find_by_name(repair, "SELECT id, seq, link FROM logs WHERE name = ?1", &indexed);
+	status = find_by_name(repair, "SELECT id, seq, link, bytes FROM logs WHERE name = ?1",
+			      &indexed);
 	repair->state.index_differs = status == STATUS_LOG_DAMAGED || !indexed || repair->id != id;
 	repair->id = id;
 	repair->head = head;
@@ -140,6 +143,7 @@ check_row(struct repair *repair, struct position *at)
 		return STATUS_LOG_DAMAGED; /* no order that an index could have */
 	chain_digest(&row.action, &digest);
 	chain_link(&at->link, &digest, &link);
+	repair->bytes += action_size(&row.action);
 	good = good && row.seq == at->seq + 1 && hash_equal(&link, &row.link);
 	enum status status = good ? STATUS_OK : add_bad(repair, at->seq + 1, row.seq);
 	if (status == STATUS_OK)
@@ -168,7 +172,8 @@ check_rows(struct repair *repair)
 		status = add_bad(repair, at.seq + 1, repair->head.seq);
 	repair->state.last = at.seq > repair->head.seq ? at.seq : repair->head.seq;
 	if (repair->range_count == 0 &&
-	    (at.seq != repair->head.seq || !hash_equal(&at.link, &repair->head.link)))
+	    (at.seq != repair->head.seq || !hash_equal(&at.link, &repair->head.link) ||
+	     repair->bytes != repair->head_bytes))
 		repair->state.head_differs = true;
 	return status;
 }
@@ -202,12 +207,10 @@ keep_text(char **room, struct text text)
 static enum status
 offer(struct repair *repair, uint64_t seq, const struct action *action, const struct hash *link)
 {
-	struct offer *offer = NULL;
+	struct offer *first = NULL, *offer;
 	if (!is_bad(repair, seq))
 		return STATUS_OK;
-	HASH_FIND(hh, repair->offers, &seq, sizeof(seq), offer);
-	if (offer != NULL)
-		return STATUS_OK;
+	HASH_FIND(hh, repair->offers, &seq, sizeof(seq), first);
 	offer = calloc(1, sizeof(*offer) + action->device.size + action->type.size +
 				  action->payload.size);
 	if (offer == NULL)
@@ -221,6 +224,11 @@ offer(struct repair *repair, uint64_t seq, const struct action *action, const st
 	offer->has_link = link != NULL;
 	if (link != NULL)
 		offer->link = *link;
+	if (first != NULL) {
+		offer->next = first->next;
+		first->next = offer;
+		return STATUS_OK;
+	}
 	HASH_ADD(hh, repair->offers, seq, sizeof(offer->seq), offer);
 	if (offer->hh.tbl == NULL) {
 		free(offer);
@@ -283,6 +291,15 @@ repair_look(struct repair *repair)
 {
 	enum status status = find_log(repair);
 	if (status == STATUS_OK)
+		status = repair_gone_find(repair);
+	if (status == STATUS_OK)
 		status = check_rows(repair);
-	return status == STATUS_OK ? look_at_records(repair) : status;
+	if (status == STATUS_OK)
+		status = look_at_records(repair);
+	if (status == STATUS_OK && repair->state.bad == 0)
+		status = repair_gone_look(repair, &repair->state.gone_differs);
+	return status == STATUS_OK && repair->state.bad == 0
+		       ? repair_batches_look(&repair->batches, repair->id, repair->state.last,
+					     &repair->state.batches_differ)
+		       : status;
 }

@@ -16,10 +16,13 @@
 #define ROUND_MSEC 3600000
 #define PROGRESS_MSEC 600000
 
-/* Rows of a step: few enough that neither a stop nor a shard that falls waits for them. */
+/* A step: short enough that neither a stop nor a shard that starts again waits for it, on a disk that is
+ * slow, too. */
 #define STEP_ROWS 256
+#define STEP_USEC 10000
 
-/* How often a step that failed is tried again, each time on the next log, and when. */
+/* How many steps in a row may fail, each on the next log, before the shard is given up, and when the next
+ * one is tried. */
 #define FAULTS_MAX 3
 #define FAULT_MSEC 1000
 
@@ -37,6 +40,9 @@ struct scrubber {
 	/* the thread's: of this round */
 	uint64_t began, told; /* monotonic milliseconds */
 	struct walked total;
+	unsigned given_up; /* shards */
+	/* of this step */
+	uint64_t deadline; /* monotonic microseconds */
 };
 
 static void
@@ -84,7 +90,7 @@ report(struct scrubber *scrubber, const char *event)
 	const struct walked *total = &scrubber->total;
 	const uint64_t now = clock_monotonic_msec();
 	log_info("store", event, LOG_U64("logs", total->logs), LOG_U64("actions", total->actions),
-		 LOG_U64("damaged", total->damaged),
+		 LOG_U64("damaged", total->damaged), LOG_U64("given_up", scrubber->given_up),
 		 LOG_U64("seconds", (now - scrubber->began) / 1000));
 	scrubber->told = now;
 }
@@ -100,33 +106,59 @@ count(struct scrubber *scrubber, const struct walked *walked)
 		report(scrubber, "scrub goes on");
 }
 
+static bool
+is_in_time(void *cookie)
+{
+	const struct scrubber *scrubber = cookie;
+	return clock_monotonic_usec() < scrubber->deadline;
+}
+
+static enum status
+scrub_step(struct scrubber *scrubber, struct shard *shard, uint64_t rate, struct walk *walk,
+	   struct walked *walked)
+{
+	*walked = (struct walked){0};
+	struct engine *engine = shard_enter(shard);
+	if (engine == NULL)
+		return STATUS_STORAGE_UNAVAILABLE;
+	const uint64_t rows = rate < 4 * STEP_ROWS ? 1 + rate / 4 : STEP_ROWS;
+	const enum status status = engine->ops->scrub(engine, walk, rows, walked);
+	shard_leave(shard);
+	count(scrubber, walked);
+	return status;
+}
+
+uint64_t
+scrubber_pause_usec(uint64_t rows, uint64_t rate, uint64_t took_usec)
+{
+	const uint64_t due = rows * 1000000 / rate;
+	return due > 2 * took_usec ? due - took_usec : took_usec;
+}
+
 /* False: it is to stop. */
 static bool
 scrub_shard(struct scrubber *scrubber, struct shard *shard)
 {
-	struct walk walk = {0};
+	struct walk walk = {.goes_on = is_in_time, .cookie = scrubber};
 	struct walked walked = {0};
-	for (unsigned faults = 0; faults < FAULTS_MAX && !walked.ended;) {
+	unsigned faults = 0;
+	while (faults < FAULTS_MAX && !walked.ended) {
 		const uint64_t rate = take_rate(scrubber);
-		const uint64_t began = clock_monotonic_usec();
 		if (rate == 0)
 			return false;
-		struct engine *engine = shard_enter(shard);
-		enum status status = STATUS_STORAGE_UNAVAILABLE;
-		if (engine != NULL) {
-			const uint64_t rows = rate < 4 * STEP_ROWS ? 1 + rate / 4 : STEP_ROWS;
-			status = engine->ops->scrub(engine, &walk, rows, &walked);
-			shard_leave(shard);
-			count(scrubber, &walked);
-		}
-		uint64_t pause_usec = (walked.actions + walked.logs) * 1000000 / rate;
-		if (status != STATUS_OK) {
-			faults++;
-			pause_usec = UINT64_C(1000) * FAULT_MSEC;
-		}
-		if (!sleep_until(scrubber, began + pause_usec))
+		const uint64_t began = clock_monotonic_usec();
+		scrubber->deadline = began + STEP_USEC;
+		const enum status status = scrub_step(scrubber, shard, rate, &walk, &walked);
+		const uint64_t ended = clock_monotonic_usec();
+		uint64_t pause = UINT64_C(1000) * FAULT_MSEC;
+		if (status == STATUS_OK)
+			pause = scrubber_pause_usec(walked.actions + walked.logs, rate,
+						    ended - began);
+		faults = status == STATUS_OK ? 0 : faults + 1;
+		if (!sleep_until(scrubber, ended + pause))
 			return false;
 	}
+	scrubber->given_up += walked.ended ? 0 : 1;
 	return true;
 }
 
@@ -136,11 +168,13 @@ scrub_round(struct scrubber *scrubber)
 	bool goes_on = take_rate(scrubber) > 0;
 	scrubber->began = scrubber->told = clock_monotonic_msec();
 	scrubber->total = (struct walked){0};
+	scrubber->given_up = 0;
 	for (unsigned i = 0; i < scrubber->count && goes_on; i++)
 		goes_on = scrub_shard(scrubber, scrubber->shards[i]);
 	if (!goes_on)
 		return false;
-	counter_add(COUNTER_SCRUB_ROUNDS, 1);
+	if (scrubber->given_up == 0)
+		counter_add(COUNTER_SCRUB_ROUNDS, 1);
 	report(scrubber, "scrub round ended");
 	return sleep_until(scrubber, 1000 * (scrubber->began + ROUND_MSEC));
 }

@@ -1,6 +1,7 @@
 #include "store/shard.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -8,16 +9,23 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/queue.h"
+#include "store/creators.h"
 #include "store/group.h"
+#include "store/states.h"
 
 /* What gathering and settling one group may take; far beyond any group that the queue can hold. */
 #define GROUP_ARENA_BYTES (UINT64_C(1) << 30)
-#define REOPEN_MSEC 1000
+#define RISE_MSEC 1000
 
 /* About what is kept of a job and of each of its actions besides their texts. */
 #define JOB_SIZE 384
 #define ACTION_SIZE 64
 
+/*
+ *     start ──▶ SERVING ── shard_fall ──▶ DOWN ── shard_rise ──▶ SERVING
+ *          ╰──▶ DOWN                          ╰──▶ REFUSED, for good
+ *          ╰──▶ REFUSED
+ */
 struct shard {
 	struct shard_options options;
 	struct queue *queue;
@@ -25,17 +33,22 @@ struct shard {
 	pthread_t writer;
 
 	/* The engine is replaced under the write lock, by the writer; readers hold the read lock.
-	 */
+	 * DOWN: the one that failed, for readers, or NULL when none was ever opened. */
 	pthread_rwlock_t engine_lock;
-	struct engine *engine; /* NULL while the shard is down */
-	uint64_t reopen_at;    /* monotonic msec */
-	bool refused;	       /* it stays down: the writer's */
+	struct engine *engine;
 
-	pthread_mutex_t clock_lock;
+	/* the writer's, for others to see */
+	_Atomic enum shard_state state;
+	_Atomic uint64_t group_usec; /* since when a group is under way; 0: none is */
+
+	pthread_mutex_t policy_lock;
 	struct clock_policy clock;
+	struct quota quota;
 
 	/* the writer's own */
+	uint64_t rise_at; /* no sooner; monotonic msec */
 	struct facts_cache facts;
+	struct states states;
 	struct arena arena;
 	size_t wanted; /* jobs that a group waits for */
 	bool at_rest;  /* written by the writer at its end */
@@ -59,7 +72,7 @@ shard_leave(struct shard *shard)
 }
 
 /* The engine failed: nothing that was remembered can be relied on, for a commit that failed is
- * unknown. */
+ * unknown. What was acknowledged before can be read on. */
 static void
 shard_fall(struct shard *shard)
 {
@@ -67,95 +80,165 @@ shard_fall(struct shard *shard)
 	log_error("store", "shard closed after a fault, starts again",
 		  LOG_U64("shard", shard->options.number));
 	facts_forget(&shard->facts);
-	pthread_rwlock_wrlock(&shard->engine_lock);
-	shard->engine->ops->close(shard->engine);
-	shard->engine = NULL;
-	pthread_rwlock_unlock(&shard->engine_lock);
-	/* At once, unless it has just risen: a disk whose writes fail has starts that do not. */
-	const uint64_t now = clock_monotonic_msec();
-	if (shard->reopen_at < now)
-		shard->reopen_at = now;
+	states_forget(&shard->states);
+	shard->engine->ops->retire(shard->engine);
+	shard->state = SHARD_DOWN;
 }
 
+/* engine may be NULL. */
 static void
-shard_stay_down(struct shard *shard, enum status status, const char *problem)
+replace_engine(struct shard *shard, struct engine *engine)
 {
-	shard->refused = status == STATUS_LOG_DAMAGED;
-	if (shard->refused)
-		log_error("store", "shard refused", LOG_U64("shard", shard->options.number),
-			  LOG_STR("problem", problem));
-	else
-		log_limited(LOG_ERROR, "store", "shard cannot be opened",
-			    LOG_U64("shard", shard->options.number), LOG_STR("problem", problem));
+	pthread_rwlock_wrlock(&shard->engine_lock);
+	struct engine *before = shard->engine;
+	shard->engine = engine;
+	pthread_rwlock_unlock(&shard->engine_lock);
+	if (before != NULL)
+		before->ops->close(before);
 }
 
-/* Starts the shard again, at most once in REOPEN_MSEC. */
+/* Opens the engine. What came of it is what the shard is from now on. */
+static enum status
+shard_start(struct shard *shard, const char **problem)
+{
+	const struct shard_options *options = &shard->options;
+	struct engine *engine = NULL;
+	const enum status status =
+		options->open(options->open_cookie, options->number, &engine, problem);
+	if (status == STATUS_OK) {
+		replace_engine(shard, engine);
+		shard->state = SHARD_SERVING;
+	} else if (status == STATUS_STORAGE_UNAVAILABLE) {
+		shard->state = SHARD_DOWN;
+		shard->rise_at = clock_monotonic_msec() + RISE_MSEC;
+		log_limited(LOG_ERROR, "store", "shard cannot be opened",
+			    LOG_U64("shard", options->number), LOG_STR("problem", *problem));
+	} else {
+		shard->state = SHARD_REFUSED;
+		replace_engine(shard, NULL);
+		log_error("store", "shard refused", LOG_U64("shard", options->number),
+			  LOG_STR("problem", *problem));
+	}
+	return status;
+}
+
+/* Starts the shard again: at once, unless that was just tried, for a disk whose writes fail has starts
+ * that do not. */
 static void
 shard_rise(struct shard *shard)
 {
 	const uint64_t now = clock_monotonic_msec();
-	if (shard->refused || now < shard->reopen_at)
-		return;
-	shard->reopen_at = now + REOPEN_MSEC;
-	struct engine *engine = NULL;
 	const char *problem = NULL;
-	const enum status status = shard->options.open(shard->options.open_cookie,
-						       shard->options.number, &engine, &problem);
-	if (status != STATUS_OK) {
-		shard_stay_down(shard, status, problem);
+	if (now < shard->rise_at)
 		return;
-	}
-	pthread_rwlock_wrlock(&shard->engine_lock);
-	shard->engine = engine;
-	pthread_rwlock_unlock(&shard->engine_lock);
-	log_info("store", "shard serves again", LOG_U64("shard", shard->options.number));
+	shard->rise_at = now + RISE_MSEC;
+	if (shard_start(shard, &problem) == STATUS_OK)
+		log_info("store", "shard serves again", LOG_U64("shard", shard->options.number));
+}
+
+static void
+tell(struct shard *shard, const struct job *job)
+{
+	const struct committed committed = {.log = job->batch->log,
+					    .genesis = &job->batch->genesis,
+					    .head = &job->verdict.head,
+					    .origin = &job->origin};
+	shard->options.committed(shard->options.committed_cookie, &committed);
 }
 
 static void
 finish(struct shard *shard, struct job **jobs, size_t count, enum status failed)
 {
+	const uint64_t now = clock_monotonic_usec();
+	const uint64_t taken = atomic_load_explicit(&shard->group_usec, memory_order_relaxed);
 	for (size_t i = 0; i < count; i++) {
 		struct job *job = jobs[i];
 		if (failed != STATUS_OK)
 			job->status = failed;
 		else if (job->status == STATUS_OK && job->verdict.status == STATUS_OK &&
 			 job->verdict.applied > 0 && shard->options.committed != NULL)
-			shard->options.committed(shard->options.committed_cookie,
-						 &job->batch->genesis, &job->verdict.head);
+			tell(shard, job);
+		job->taken_usec = taken;
+		job->done_usec = now;
 		job->more = i + 1 < count;
+		creators_leave(job->creator);
 		job->done(job);
 	}
 }
 
-static struct clock_policy
-shard_clock(struct shard *shard)
+static void
+get_policies(struct shard *shard, struct clock_policy *clock, struct quota *quota)
 {
-	pthread_mutex_lock(&shard->clock_lock);
-	const struct clock_policy clock = shard->clock;
-	pthread_mutex_unlock(&shard->clock_lock);
-	return clock;
+	pthread_mutex_lock(&shard->policy_lock);
+	*clock = shard->clock;
+	*quota = shard->quota;
+	pthread_mutex_unlock(&shard->policy_lock);
 }
 
 static void
 run_group(struct shard *shard, struct job **jobs, size_t count)
 {
-	if (shard->engine == NULL) {
+	atomic_store_explicit(&shard->group_usec, clock_monotonic_usec(), memory_order_relaxed);
+	histogram_add(HISTOGRAM_GROUP, count);
+	if (shard->state != SHARD_SERVING) {
 		finish(shard, jobs, count, STATUS_STORAGE_UNAVAILABLE);
 		return;
 	}
-	const struct clock_policy clock = shard_clock(shard);
+	struct clock_policy clock;
+	struct quota quota;
+	get_policies(shard, &clock, &quota);
 	const struct group group = {.engine = shard->engine,
 				    .facts = &shard->facts,
 				    .arena = &shard->arena,
-				    .clock = &clock};
+				    .clock = &clock,
+				    .quota = &quota};
 	const enum status status = group_run(&group, jobs, count);
 	if (status == STATUS_STORAGE_UNAVAILABLE)
 		shard_fall(shard);
 	else if (status != STATUS_OK)
 		facts_forget(&shard->facts);
+	else
+		states_judge(&shard->states, shard->engine, jobs, count);
 	finish(shard, jobs, count, status);
 	facts_trim(&shard->facts);
 	arena_reset(&shard->arena);
+}
+
+/* Who waits for a log hears that it is erased. */
+static void
+tell_erased(struct shard *shard, const struct removals *removals)
+{
+	for (size_t i = 0; i < removals->count; i++) {
+		const struct removal *removal = &removals->items[i];
+		const struct committed erased = {.log = removal->log,
+						 .genesis = removal->genesis,
+						 .head = &removal->head,
+						 .erased = true};
+		if (removal->kind == REMOVE_ALL && removal->head.gone.erased_at > 0 &&
+		    removal->status == STATUS_OK && shard->options.committed != NULL)
+			shard->options.committed(shard->options.committed_cookie, &erased);
+	}
+}
+
+static void
+run_removals(struct shard *shard, struct job *job)
+{
+	struct removals *removals = job->removals;
+	job->status = STATUS_STORAGE_UNAVAILABLE;
+	atomic_store_explicit(&shard->group_usec, clock_monotonic_usec(), memory_order_relaxed);
+	if (shard->state == SHARD_SERVING)
+		job->status =
+			shard->engine->ops->remove(shard->engine, removals->items, removals->count,
+						   removals->overwrite, &removals->kept);
+	/* What is remembered of a log's head says what is gone of it, and its bytes. */
+	facts_forget(&shard->facts);
+	for (size_t i = 0; i < removals->count; i++)
+		states_forget_log(&shard->states, removals->items[i].genesis);
+	if (job->status == STATUS_STORAGE_UNAVAILABLE && shard->state == SHARD_SERVING)
+		shard_fall(shard);
+	else
+		tell_erased(shard, removals);
+	finish(shard, &job, 1, job->status);
 }
 
 static size_t
@@ -176,6 +259,14 @@ run_jobs(struct shard *shard, size_t count)
 {
 	size_t first = 0, size = 0;
 	for (size_t i = 0; i < count; i++) {
+		if (shard->jobs[i]->removals != NULL) {
+			if (i > first)
+				run_group(shard, shard->jobs + first, i - first);
+			run_removals(shard, shard->jobs[i]);
+			first = i + 1;
+			size = 0;
+			continue;
+		}
 		const size_t more = job_size(shard->jobs[i]);
 		if (i > first && size + more > shard->options.group_bytes) {
 			run_group(shard, shard->jobs + first, i - first);
@@ -186,6 +277,7 @@ run_jobs(struct shard *shard, size_t count)
 	}
 	if (count > first)
 		run_group(shard, shard->jobs + first, count - first);
+	atomic_store_explicit(&shard->group_usec, 0, memory_order_relaxed);
 }
 
 /*
@@ -224,19 +316,19 @@ writer_main(void *cookie)
 		const size_t count = take_group(shard, wait_msec);
 		if (count == 0 && closed)
 			break;
-		if (shard->engine == NULL)
+		if (shard->state == SHARD_DOWN)
 			shard_rise(shard);
 		run_jobs(shard, count);
-		wait_msec = REOPEN_MSEC;
-		if (shard->engine != NULL &&
+		wait_msec = RISE_MSEC;
+		if (shard->state == SHARD_SERVING &&
 		    shard->engine->ops->tend(shard->engine, count == 0, &wait_msec) != STATUS_OK) {
 			shard_fall(shard);
 			wait_msec = 0;
 		}
 	}
-	shard->at_rest =
-		shard->refused || (shard->engine != NULL &&
-				   shard->engine->ops->settle_down(shard->engine) == STATUS_OK);
+	shard->at_rest = shard->state == SHARD_REFUSED ||
+			 (shard->state == SHARD_SERVING &&
+			  shard->engine->ops->settle_down(shard->engine) == STATUS_OK);
 	return NULL;
 }
 
@@ -248,6 +340,7 @@ shard_new(const struct shard_options *options)
 		return NULL;
 	shard->options = *options;
 	shard->clock = options->clock;
+	shard->quota = options->quota;
 	shard->queue = queue_new(options->queue_jobs);
 	shard->jobs = calloc(options->group_jobs, sizeof(struct job *));
 	if (shard->queue == NULL || shard->jobs == NULL) {
@@ -262,8 +355,9 @@ shard_new(const struct shard_options *options)
 	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	CHECK(pthread_rwlock_init(&shard->engine_lock, &attributes) == 0);
 	pthread_rwlockattr_destroy(&attributes);
-	CHECK(pthread_mutex_init(&shard->clock_lock, NULL) == 0);
+	CHECK(pthread_mutex_init(&shard->policy_lock, NULL) == 0);
 	facts_init(&shard->facts, options->cache_logs);
+	states_init(&shard->states, &options->states, options->states_bytes);
 	arena_init(&shard->arena, GROUP_ARENA_BYTES);
 	return shard;
 }
@@ -274,9 +368,10 @@ shard_free(struct shard *shard)
 	if (shard->engine != NULL)
 		shard->engine->ops->close(shard->engine);
 	facts_forget(&shard->facts);
+	states_forget(&shard->states);
 	arena_release(&shard->arena);
 	pthread_rwlock_destroy(&shard->engine_lock);
-	pthread_mutex_destroy(&shard->clock_lock);
+	pthread_mutex_destroy(&shard->policy_lock);
 	queue_free(shard->queue);
 	free(shard->jobs);
 	free(shard);
@@ -291,12 +386,7 @@ shard_open(const struct shard_options *options, struct shard **opened, const cha
 		*problem = "out of memory";
 		return STATUS_STORAGE_UNAVAILABLE;
 	}
-	const enum status status =
-		options->open(options->open_cookie, options->number, &shard->engine, problem);
-	if (status != STATUS_OK) {
-		shard_stay_down(shard, status, *problem);
-		shard->reopen_at = clock_monotonic_msec() + REOPEN_MSEC;
-	}
+	const enum status status = shard_start(shard, problem);
 	if (pthread_create(&shard->writer, NULL, writer_main, shard) != 0) {
 		*problem = "cannot start a thread";
 		shard_free(shard);
@@ -329,15 +419,58 @@ shard_close(struct shard *shard)
 void
 shard_set_clock(struct shard *shard, const struct clock_policy *clock)
 {
-	pthread_mutex_lock(&shard->clock_lock);
+	pthread_mutex_lock(&shard->policy_lock);
 	shard->clock = *clock;
-	pthread_mutex_unlock(&shard->clock_lock);
+	pthread_mutex_unlock(&shard->policy_lock);
+}
+
+void
+shard_set_quota(struct shard *shard, const struct quota *quota)
+{
+	pthread_mutex_lock(&shard->policy_lock);
+	shard->quota = *quota;
+	pthread_mutex_unlock(&shard->policy_lock);
 }
 
 enum status
 shard_submit(struct shard *shard, struct job *job)
 {
 	return queue_push(shard->queue, job) ? STATUS_OK : STATUS_BACKPRESSURE;
+}
+
+static uint64_t
+submitted_usec(const void *item)
+{
+	return ((const struct job *)item)->submitted_usec;
+}
+
+/* Of the oldest job that has no answer yet. */
+static uint64_t
+queue_msec(struct shard *shard)
+{
+	const uint64_t group = atomic_load_explicit(&shard->group_usec, memory_order_relaxed);
+	uint64_t oldest = queue_ask_oldest(shard->queue, submitted_usec);
+	const uint64_t now = clock_monotonic_usec();
+	if (oldest == 0 || (group != 0 && group < oldest))
+		oldest = group;
+	return oldest == 0 || oldest > now ? 0 : (now - oldest) / 1000;
+}
+
+/* Who closes an engine that failed may be held up by the same disk. */
+void
+shard_measure(struct shard *shard, struct shard_figures *figures)
+{
+	*figures = (struct shard_figures){
+		.state = shard->state,
+		.queued = queue_count(shard->queue),
+		.queued_max = shard->options.queue_jobs,
+		.queue_msec = queue_msec(shard),
+	};
+	if (figures->state != SHARD_SERVING || pthread_rwlock_tryrdlock(&shard->engine_lock) != 0)
+		return;
+	if (shard->engine != NULL)
+		shard->engine->ops->measure(shard->engine, &figures->engine);
+	pthread_rwlock_unlock(&shard->engine_lock);
 }
 
 unsigned

@@ -9,11 +9,13 @@
  *
  * What needs the log is decided here, where its head cannot move: no lock, no check-then-act race.
  *
- * After a fault of the storage the engine is closed, what was remembered is forgotten, and the
- * shard starts again as at start-up; until then it answers STATUS_STORAGE_UNAVAILABLE. A shard
- * whose files lack what they had (the engine's STATUS_LOG_DAMAGED) is refused: it answers the
- * same, and does not try again, for only an operator can help and needs the directory for
- * himself.
+ * After a fault of the storage the shard is *down*: the engine is retired, what was remembered is
+ * forgotten, and the shard starts again as at start-up, at once and then once a second, until it
+ * serves; meanwhile it answers STATUS_STORAGE_UNAVAILABLE to who writes, and readers see what was
+ * acknowledged before. A shard that cannot be opened at start is down too, with nothing for readers. A
+ * shard that is *refused*, because its files lack what they had or are not this program's, answers
+ * STATUS_STORAGE_UNAVAILABLE to everybody, and does not try again, for only an operator can help and
+ * needs the directory for himself. What opening the engine comes to decides.
  *
  * Threads: shard_submit() and the readers from any thread; done() runs on the writer, must not
  * block or submit.
@@ -41,11 +43,14 @@ struct shard_options {
 	uint64_t linger_usec; /* how long a group may wait for others to join it */
 	size_t cache_logs;
 	struct clock_policy clock;
-	void (*committed)(void *cookie, const struct hash *genesis, const struct head *);
+	struct quota quota;
+	struct drift_limits states;
+	size_t states_bytes;
+	void (*committed)(void *cookie, const struct committed *);
 	void *committed_cookie;
 
-	/* Opens the engine; called at start and again after each fault. STATUS_LOG_DAMAGED: trying again
-	 * is in vain. */
+	/* Opens the engine; called at start and again after each fault. STATUS_STORAGE_UNAVAILABLE: the
+	 * shard is down; any other failure: it is refused. */
 	enum status (*open)(void *cookie, unsigned number, struct engine **, const char **problem);
 	void *open_cookie;
 };
@@ -65,15 +70,19 @@ bool shard_stop(struct shard *);
 void shard_close(struct shard *);
 
 void shard_set_clock(struct shard *, const struct clock_policy *);
+void shard_set_quota(struct shard *, const struct quota *);
 
 /* STATUS_OK, or STATUS_BACKPRESSURE at once. */
 MUST_CHECK enum status shard_submit(struct shard *, struct job *);
+
+/* Any thread; waits for nothing. */
+void shard_measure(struct shard *, struct shard_figures *);
 
 /* How full the queue is, 0 to 100. */
 unsigned shard_load_percent(struct shard *);
 
 /* Brackets the use of the engine by a reader: the engine stays open in between. NULL (and no
- * shard_leave) while the shard is down. */
+ * shard_leave) when there is none: the shard is refused, or was down from the start on. */
 struct engine *shard_enter(struct shard *);
 void shard_leave(struct shard *);
 

@@ -103,13 +103,17 @@ def until_names_a_state_by_seq_by_link_or_by_both():
             same(read("?until=" + link[7]), (1, 7), "by link")
             same(read("?after=3&until=" + link[COUNT]), (4, COUNT), "the head by link")
             same(read("?after=5&until=5"), (6, 5), "nothing between")
+            same(read("?after=5&until=" + link[5]), (6, 5), "nothing between, by link")
+            same(read("?after=5&until=" + link[6]), (6, 6), "the next by link")
             same(read("?until=0"), (1, 0), "the empty log")
             same(read("?until=" + link[0]), (1, 0), "the genesis link")
             same(read("?after=2&until=9&limit=3"), (3, 5), "and a limit")
         for query in ("41", "7:" + link[8], "41:" + link[7], "0" * 64, "0:" + link[1]):
             problem = shelf.read("?until=" + query, 404).json()
             same((problem["code"], problem["retry"]), ("UNKNOWN_STATE", "never"), query)
-        for query in ("?after=8&until=7", "?until=x", "?until=", "?until=7:", "?until=7:abc", "?until=" + "A" * 64,
+        same(shelf.read("?after=8&until=" + link[7], 404).json()["code"], "UNKNOWN_STATE", "a link before after")
+        same(shelf.read("?after=41&until=" + link[7], 409).json()["code"], "SERVER_BEHIND", "after beyond the head, and a link")
+        for query in ("?after=8&until=7", "?after=8&until=" + link[0], "?until=x", "?until=", "?until=7:", "?until=7:abc", "?until=" + "A" * 64,
                       "?after=-1", "?after=", "?after=1.0", "?after=01", "?limit=0", "?limit=x", "?after=1&after=2",
                       "?meta=2", "?wait=31", "?wait=x", "?unknown=1", "?after=99999999999999999999"):
             same((query, shelf.read(query, 400).json()["code"]), (query, "MALFORMED"), "code")

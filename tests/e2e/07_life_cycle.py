@@ -60,6 +60,17 @@ def another_shard_count_is_refused_with_both_numbers():
 
 
 @story.story
+def a_folder_that_others_can_write_is_told():
+    for mode, count in ((0o777, 1), (0o1777, 1), (0o702, 1), (0o700, 0), (0o775, 0)):
+        os.mkdir("open")
+        os.chmod("open", mode)
+        with Daemon(dir=os.path.abspath("open")) as daemon:
+            told = [line for line in daemon.lines if "others can write the data directory" in line]
+            same((len(told), "level=warn" in "".join(told)), (count, count == 1), "warnings about mode %o: %r" % (mode, told))
+        shutil.rmtree("open")
+
+
+@story.story
 def a_newer_schema_a_missing_and_a_foreign_file_are_refused():
     two = {"store.shards": 2}
     with Daemon(options=two) as daemon, daemon.client() as client:
@@ -77,20 +88,23 @@ def a_newer_schema_a_missing_and_a_foreign_file_are_refused():
     def refused(words, change):
         """One of the two shards: its logs are not served, and those of the other are."""
         daemon = Daemon(dir=copy_with(change), options=two)
-        problem = (daemon.events("shard refused") + daemon.events("shard cannot be opened"))[0]["problem"]
+        problem = daemon.events("shard refused")[0]["problem"]
         for word in words:
             is_true(word in problem, "%r is not in %s", word, problem)
         with daemon.client() as client:
             answers = [client.get("/v1/logs/log-%d/head" % n) for n in range(16)]
             for n, answer in enumerate(answers):
                 same(answer.status, 503 if chain.genesis("log-%d" % n)[0] >= 128 else 200, "status of log-%d" % n)
-        daemon.kill()
+        daemon.stop()
 
     def newer(path):
         with sqlite3.connect(path) as database:
             database.execute("PRAGMA user_version = 99")
         database.close()
     refused([os.path.basename(files[1]), "99"], newer)
+    copy = copy_with(newer)
+    newer(os.path.join(copy, os.path.basename(files[0])))
+    refusal([os.path.basename(files[0]), "99", "newer"], dir=copy, options=two)
     refused([os.path.basename(files[1]), "accept-loss"], os.remove)
     refused([os.path.basename(files[1]), "accept-loss"], lambda path: shutil.copy(files[0], path))
 

@@ -8,19 +8,13 @@ import os
 import random
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tempfile
 
-sys.path.insert(0, os.path.join(os.environ.get("EDGEREPLAY_ROOT") or os.path.join(os.path.dirname(__file__), "../.."), "tests/e2e"))
+from support import chain, count as trials, plant, story
+from support.daemon import Daemon, Refused, until
+from support.story import is_true, same, say
 
-# pylint: disable=wrong-import-position
-from support import chain, story  # noqa: E402
-from support.daemon import Daemon, Refused, until  # noqa: E402
-from support.story import is_true, same, say  # noqa: E402
-
-SOAK = os.environ.get("EDGEREPLAY_SOAK") == "1"
-TRIALS = 5000 if SOAK else 500
+TRIALS = trials(500, 5000)
 FLIPS = 20  # in one start, where they hit different logs
 LOGS, ACTIONS, MORE = 200, 12, 3
 DEVICES = ("phone", "tablet", "watch")
@@ -346,30 +340,6 @@ def a_rotten_or_cut_wal_or_journal_changes_nothing_that_is_served():
 
 # --- the control ---
 
-def blind_daemon():
-    """A daemon that believes what it reads."""
-    tree = tempfile.mkdtemp(prefix="blind.")
-    for part in ("server", "schema", "Makefile", "tests/lint/packages"):
-        source, target = os.path.join(story.ROOT, part), os.path.join(tree, part)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        (shutil.copytree if os.path.isdir(source) else shutil.copy2)(source, target)
-    for path, old, new in (("store/sqlite/relink.c", "size_t good = chain_verify(relink->links, relink->digests, count);",
-                            "size_t good = count;"),
-                           ("store/sqlite/rows.c", "return hash_equal(&link, &row->link);", "return true;")):
-        path = os.path.join(tree, "server", path)
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-        same(text.count(old), 1, "places to blind in " + path)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text.replace(old, new))
-    clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
-    binary = os.path.join(tree, "build/edgereplayd")
-    made = subprocess.run(["make", "-C", tree, "-j2", "BUILD=build", "OPTIMISE=-O0", "HARDEN=", "SANITIZE=",
-                           "CFLAGS=-Wno-error", "build/edgereplayd"], env=clean, capture_output=True, text=True, check=False)
-    same(made.returncode, 0, "make: %s" % made.stderr[-2000:])
-    return binary
-
-
 def flip_payloads(folder, rolls):
     """A bit of the text of some actions, so that it is text still."""
     path = os.path.join(folder, "shard-00.db")
@@ -389,7 +359,7 @@ def the_control_that_does_not_verify_is_caught():
     trial(template(0), flip_payloads, count, rolls)
     is_true(0 < count.found <= 10, "rotten payloads, found by a daemon that verifies: %d", count.found)
     try:
-        trial(template(0), flip_payloads, Count(), rolls, binary=blind_daemon())
+        trial(template(0), flip_payloads, Count(), rolls, binary=plant.daemon("verify-on-read-off", "look-ups-believe-rows"))
     except Changed as changed:
         say("the control served what it should not: %s", changed)
         return

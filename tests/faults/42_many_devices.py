@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../e2e"))
 from support import chain, story  # noqa: E402
@@ -21,6 +22,7 @@ DEVICES = LOGS = 64
 WORLDS = fleet.times(1, 20)
 SHARED, OWN = fleet.times((7300, 3000), (36_500, 15_000))  # actions on one log by all devices, and by one device on all logs
 PAGE = 50
+PATIENCE = 60  # seconds in which nobody gets any further; only ever reached when something hangs
 SEED = story.seed()
 
 
@@ -99,19 +101,34 @@ class Hand(threading.Thread):
             self.error = error
 
 
+def run_all(threads, devices, patience=PATIENCE):
+    """Until all are done. The first error ends it; so does a time in which no device gets an action off its hands."""
+    for thread in threads:
+        thread.start()
+    left, since = None, time.monotonic()
+    while any(thread.is_alive() for thread in threads):
+        waiting = [device.left + len(device.pending) for device in devices]
+        if sum(waiting) != left:
+            left, since = sum(waiting), time.monotonic()
+        is_true(time.monotonic() - since < patience, "hang: in %d seconds none of %d devices got rid of an action; %d are left",
+                patience, sum(count > 0 for count in waiting), left)
+        next((thread for thread in threads if thread.is_alive()), threads[0]).join(0.1)
+        raise_first(threads)
+    raise_first(threads)
+
+
+def raise_first(threads):
+    for thread in threads:
+        if thread.error:
+            raise thread.error
+
+
 def play(daemon, names, hands, actions, seed):
     """names: (log, device) of each device. Runs them in so many hands; the history, and each log as it is then."""
     operations = []
     devices = [Device(history.Witness(daemon.address, log, operations), name, actions // len(names) + 1,
                       random.Random("%s %s %s" % (seed, log, name))) for log, name in names]
-    threads = [Hand(devices[n::hands]) for n in range(hands)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(3600)
-        is_true(not thread.is_alive(), "a device hangs")
-        if thread.error:
-            raise thread.error
+    run_all([Hand(devices[n::hands]) for n in range(hands)], devices)
     with daemon.client() as client:
         logs = {log: history.kept(client, log) for log in dict(names)}
     for device in devices:
@@ -248,6 +265,27 @@ def every_kind_of_doctored_history_is_noticed():
         fleet.must_fail(doctor.__name__.replace("_", " "), lambda doctored=doctored: history.check("shared", *doctored),
                         *[check + ":" for check in checks.split()])
     say("%d kinds of doctored histories, each noticed", len(DOCTORS))
+
+
+class Stuck:
+    """A device that is busy and gets nowhere, until the test has seen enough."""
+
+    def __init__(self):
+        self.left, self.pending = 1, []
+
+    def step(self):
+        time.sleep(0.01)
+
+
+@story.story
+def a_device_that_hangs_or_fails_is_noticed():
+    stuck = Stuck()
+    fleet.must_fail("a device that hangs", lambda: run_all([Hand([stuck])], [stuck], patience=1), "hang:")
+    stuck.left = 0
+    stuck, failing = Stuck(), Stuck()
+    failing.step = lambda: same(1, 2, "broken")
+    fleet.must_fail("one that fails beside one that hangs", lambda: run_all([Hand([stuck]), Hand([failing])], [stuck]), "broken")
+    stuck.left = 0
 
 
 story.run()

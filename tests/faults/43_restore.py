@@ -23,6 +23,7 @@ import fleet  # noqa: E402
 
 SEED = story.seed()
 WORLDS = fleet.times(6, 100)
+DRILLS = fleet.times(3, 50)
 TOOL_WORLDS = fleet.times(1, 15)
 
 
@@ -49,6 +50,43 @@ class Server:
         tool("verify", self.daemon.dir)
 
 
+class Lost(Server):
+    """The drill: backed up while phones write, without a stop; then the machine is gone, and it is restored elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.daemon.stop()
+        self.daemon.options["admin.listen"] = "unix:admin.sock"
+        self.daemon.start()
+        self.stopping, self.written = threading.Event(), 0
+        self.noise = threading.Thread(target=self.write, daemon=True)
+
+    def write(self):
+        """A load beside the phones, on a log of its own."""
+        phone = Phone(self.daemon.address, "load", "noise")
+        while not self.stopping.is_set():
+            for n in range(20):
+                phone.act("t", "x" * 50 * n)
+            phone.sync()
+            self.written += 20
+
+    def back_up(self):
+        os.rmdir(self.backup)
+        self.noise.start()
+        while self.written < 400:
+            self.stopping.wait(0.01)
+        tool("backup", self.daemon.dir, "--to=" + self.backup)
+        self.stopping.set()
+        self.noise.join(PATIENCE)
+
+    def restore(self):
+        self.daemon.kill()
+        shutil.rmtree(self.daemon.dir)
+        self.daemon.dir = os.path.join(tempfile.mkdtemp(prefix="elsewhere."), "data")
+        tool("restore", self.backup, self.daemon.dir)
+        self.daemon.start()
+
+
 # --- phones in Python ---
 
 
@@ -67,9 +105,9 @@ class World:
     ahead of the backup, one a little, one is offline with unsent work, and one is behind the backup.
     """
 
-    def __init__(self, seed, kind=Phone):
+    def __init__(self, seed, kind=Phone, server=Server):
         self.random = random.Random(seed)
-        self.server = Server()
+        self.server = server()
         address = self.server.daemon.address
         self.users = [fleet.User(n, address, "old" if n < 4 else "new", seed, kind, batch=self.random.choice((1, 3, 7, 50)),
                                  locator=self.random.random() < 0.7) for n in range(6)]
@@ -157,8 +195,8 @@ def at_once(functions):
         raise errors[0]
 
 
-def restored(seed, kind=Phone):
-    world = World(seed, kind)
+def restored(seed, kind=Phone, server=Server):
+    world = World(seed, kind, server)
     world.before()
     world.after()
     return world
@@ -179,6 +217,22 @@ def whatever_a_phone_still_had_is_in_one_chain_again():
         lost += gone
         is_true(gone > 0, "the restore lost nothing: nothing was tried")
     say("%d restores, %d of them healed by all phones at once; %d actions lost and brought back", WORLDS, WORLDS // 2, lost)
+
+
+@story.story
+def a_backup_under_load_of_a_machine_that_is_lost_is_healed_by_the_phones_ahead_of_it():
+    lost = 0
+    for n in range(DRILLS):
+        world = restored("%d drill %d" % (SEED, n), server=Lost)
+        held, gone = world.held()
+        world.heal(together=n % 2 == 0)
+        world.judge(held)
+        with world.server.daemon.client() as client:
+            is_true(len(whole_log(client, "load")[0]) >= 400, "what was acknowledged before the backup")
+        world.server.end()
+        lost += gone
+        is_true(gone > 0, "the restore lost nothing: nothing was tried")
+    say("%d machines lost, restored elsewhere from backups under load; %d actions lost and brought back", DRILLS, lost)
 
 
 @story.story

@@ -116,15 +116,16 @@ class BadNetwork:
         await asyncio.gather(*self.copies)
 
     async def _copy(self, request, connection=None):
-        """The same bytes on a connection of their own; nobody hears the answer."""
+        """The same bytes on a connection of their own; returns the answer, of which no client hears."""
         try:
             reader, writer = connection or await asyncio.open_connection("127.0.0.1", self.target)
             writer.write(request)
-            await message(reader)
+            answer = await message(reader)
             self.counts["copies answered"] += 1
             writer.close()
+            return answer
         except (OSError, EOFError):
-            pass
+            return b""
 
     # --- what may happen to an exchange ---
 

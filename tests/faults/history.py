@@ -83,6 +83,7 @@ def kept(client, log):
     actions, more = [], True
     while more:
         page = client.get("/v1/logs/%s/actions?meta=1&after=%d" % (chain.path(log), len(actions))).json()
+        is_true(page["actions"] or not page["hasMore"], "an empty page that says there is more")
         actions += page["actions"]
         more = page["hasMore"]
     return actions

@@ -20,7 +20,6 @@ from support import chain, raw, story  # noqa: E402  the path above leads there
 from support.daemon import whole_log  # noqa: E402
 
 SOAK = os.environ.get("EDGEREPLAY_SOAK") == "1"
-SANITIZED = "san" in os.path.basename(story.BUILD)
 
 
 def count(short, long):
@@ -196,5 +195,5 @@ class Times:
 
     def within(self, seconds, what):
         """Asserts the bound, but under a sanitizer, which takes its own time."""
-        if not SANITIZED:
+        if not story.SANITIZED:
             story.is_true(max(self.seconds) < seconds, "%s took %.3f s", what, max(self.seconds))

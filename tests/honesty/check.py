@@ -1,12 +1,19 @@
 """
 check: whether the tests notice what they say they do.
 
-    check.py BUILD [NAME…]    plants each bug (or those named) in a copy of the sources below BUILD, and runs its tests on it
+    check.py BUILD [NAME…]    plants each bug (or those named) in a copy of the sources below BUILD, and runs its tests on it;
+                              JOBS bugs at once, each in a copy of its own
 
-Each must fail there, and pass on the copy without a bug. Prints a table, with what each test said; exit code 1 if one is wrong.
+Each must fail there, and pass on the copy without a bug. A test is stopped at the first thing it notices; one that hangs
+has noticed nothing. What is wrong is tried again alone, when the others have ended: what is right then is called unsteady.
+Prints a table, with what each test said; exit code 1 if one is wrong twice, or if a bug was noticed by none because all were
+skipped.
 """
+import concurrent.futures
 import os
+import queue
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,60 +21,146 @@ import time
 
 import plant
 
-TIMEOUT = 900
+TIMEOUT = 600
+JOBS = int(os.environ.get("JOBS", 2 * os.cpu_count()))  # they wait more than they compute
+SKIPPED, TIMED_OUT = 77, 124
 
 
 def target(test):
     """What a test needs built."""
     path = test.split()[0]
-    return ["tests/" + path[len("unit/"):]] if path.startswith("unit/") else ["edgereplayd", "edgereplay"]
+    if path.startswith("unit/"):
+        return ["tests/" + path[len("unit/"):]]
+    return ["edgereplayd", "edgereplay"] + (["example-client"] if "_examples" in path else [])
+
+
+def targets(tests):
+    return sorted({name for test in tests for name in target(test)})
+
+
+def command(test, dest):
+    path, *words = test.split()
+    if path.startswith("unit/"):
+        return [os.path.join(plant.build_folder(dest), "tests", path[len("unit/"):])]
+    return ["/usr/bin/python3", "-B", os.path.join(dest, "tests", path), *words]
+
+
+def listen(process):
+    """What it says, up to the first of a unit test's tests that failed: then it is ended."""
+    said = []
+    for line in process.stdout:
+        said.append(line.decode(errors="replace"))
+        if said[-1].startswith("not ok"):
+            process.terminate()
+            break
+    process.communicate()
+    return "".join(said)
 
 
 def run(test, dest):
-    """Runs it on what is built in the copy; its exit code and what it said."""
-    path, *words = test.split()
-    build = plant.build_folder(dest)
-    command = ([os.path.join(build, "tests", path[len("unit/"):])] if path.startswith("unit/") else
-               ["/usr/bin/python3", "-B", os.path.join(dest, "tests", path), *words])
-    environment = {**os.environ, "EDGEREPLAY_ROOT": dest, "EDGEREPLAY_BUILD": build, "CK_TIMEOUT_MULTIPLIER": "10"}
+    """Runs it on what is built in the copy: passed, failed, skipped or timed out; what it said; how long it took."""
+    began = time.monotonic()
+    environment = {**os.environ, "EDGEREPLAY_ROOT": dest, "EDGEREPLAY_BUILD": plant.build_folder(dest),
+                   "CK_TAP_LOG_FILE_NAME": "-", "CK_VERBOSITY": "silent", "CK_TIMEOUT_MULTIPLIER": "10"}
     with tempfile.TemporaryDirectory(prefix="honesty.") as folder:
-        ran = subprocess.run(["timeout", "-k", "10", str(TIMEOUT), *command], cwd=folder,
-                             env={**environment, "TMPDIR": folder}, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, check=False)
-    return ran.returncode, ran.stdout.decode(errors="replace")
+        with subprocess.Popen(["timeout", "-k", "10", str(TIMEOUT), *command(test, dest)], cwd=folder,
+                              env={**environment, "TMPDIR": folder}, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT) as process:
+            said = listen(process)
+    if process.returncode == TIMED_OUT or "Test timeout expired" in said:
+        result = "timed out"
+    else:
+        result = {0: "passed", SKIPPED: "skipped"}.get(process.returncode, "failed")
+    return result, said, time.monotonic() - began
 
 
 def reason(said):
-    """The line that says why it failed: an exception's last, or Check's of an assertion."""
-    found = re.findall(r"^(?:[\w.]*(?:Error|Missing|Refused)\b.*|.*:[FE]:.*)$", said, re.MULTILINE)
-    return found[-1].strip() if found else "?"
+    """Who failed and why: of a unit test the first, else the story and its exception."""
+    unit = re.search(r"^not ok \d+ - [^:]*:[^:]*:(\w+): ((?:.|\n(?!ok|not ok))*)", said, re.MULTILINE)
+    if unit:
+        return "%s: %s" % (unit[1], " ".join(unit[2].split()))
+    story = re.search(r"^FAILED  (.*)", said, re.MULTILINE)
+    found = re.findall(r"^[\w.]*(?:Error|Missing|Refused|Exception)\b.*(?:\n .*)*", said, re.MULTILINE)
+    return "%s: %s" % (story[1] if story else "?", " ".join((found or ["?"])[-1].split()))
 
 
-def row(bug, test, dest, wanted):
-    """One run, one line of the table; whether it went as it should. 77: it could not be run here."""
-    began = time.monotonic()
-    code, said = run(test, dest)
-    result = "skipped" if code == 77 else "passed" if code == 0 else "failed"
+def row(name, test, wanted, ran):
+    """Its lines of the table; whether it did as it should."""
+    result, said, seconds = ran
     good = result in (wanted, "skipped")
-    print("%-8s %-28s %-56s %-8s %4.0f s" % ("ok" if good else "WRONG", bug, test, result, time.monotonic() - began),
-          flush=True)
+    lines = ["%-6s %-36s %-44s %-9s %3.0f s" % ("ok" if good else "WRONG", name, test, result, seconds)]
     if not good:
-        print(said[-3000:])
-    elif code not in (0, 77):
-        print("         " + reason(said)[:160])
-    return good
+        lines.append(said[-3000:])
+    elif result != "passed":
+        lines.append("       " + (said.strip().split("\n")[-1] if result == "skipped" else reason(said))[:180])
+    return lines, good
+
+
+def without_bug(test, dest):
+    """The lines of the table, and how many are wrong."""
+    lines, good = row("(none)", test, "passed", run(test, dest))
+    return lines, not good
+
+
+def with_bug(bug, copies):
+    """The same, of a bug in a copy that nobody else uses meanwhile."""
+    dest = copies.get()
+    try:
+        with plant.planted(dest, [bug.name], targets(bug.tests)):
+            ran = [run(test, dest) for test in bug.tests]
+    except (LookupError, RuntimeError) as error:
+        return ["WRONG  %s cannot be planted: %s" % (bug.name, error)], 1
+    finally:
+        copies.put(dest)
+    rows = [row(bug.name, test, "failed", one) for test, one in zip(bug.tests, ran)]
+    lines, wrong = sum((some for some, _ in rows), []), sum(not good for _, good in rows)
+    if all(result == "skipped" for result, _, _ in ran):
+        lines.append("WRONG  %s: all its tests were skipped" % bug.name)
+        wrong += 1
+    return lines, wrong
+
+
+def copies_of(clean):
+    """As many as are used at once. They are built once, and copied."""
+    copies = queue.SimpleQueue()
+    for number in range(JOBS):
+        dest = "%s-%d" % (clean, number)
+        shutil.rmtree(dest, ignore_errors=True)
+        shutil.copytree(clean, dest)
+        copies.put(dest)
+    return copies
+
+
+def try_all(tried, clean, copies):
+    """Runs tests without a bug, and bugs, JOBS at once, and prints their lines; those that were wrong."""
+    wrong = []
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        running = {}
+        for one in tried:
+            job = pool.submit(without_bug, one, clean) if isinstance(one, str) else pool.submit(with_bug, one, copies)
+            running[job] = one
+        for ended in concurrent.futures.as_completed(running):
+            lines, mistakes = ended.result()
+            print("\n".join(lines), flush=True)
+            if mistakes:
+                wrong.append(running[ended])
+    return wrong
 
 
 def main():
-    dest = os.path.join(os.path.abspath(sys.argv[1]), "planted")
+    began = time.monotonic()
+    clean = os.path.join(os.path.abspath(sys.argv[1]), "planted")
     bugs = [plant.find(name) for name in sys.argv[2:]] or plant.BUGS
     tests = sorted({test for bug in bugs for test in bug.tests})
-    plant.plant(None, dest, *sorted({name for test in tests for name in target(test)}))
-    wrong = sum(not row("(none)", test, dest, "passed") for test in tests)
-    for bug in bugs:
-        plant.plant(bug.name, dest, *sorted({name for test in bug.tests for name in target(test)}))
-        wrong += sum(not row(bug.name, test, dest, "failed") for test in bug.tests)
-    print("%d bugs, %d tests, %d wrong" % (len(bugs), len(tests), wrong))
+    with plant.planted(clean, [], targets(tests)):
+        copies = copies_of(clean)
+        doubtful = try_all(tests + bugs, clean, copies)
+        print("again, one at a time: %d" % len(doubtful), flush=True)
+        wrong = [one for one in doubtful if try_all([one], clean, copies)]
+    for one in doubtful:
+        print("%-8s %s" % ("WRONG" if one in wrong else "unsteady", one if isinstance(one, str) else one.name))
+    print("%d bugs, %d tests, %d wrong, %d unsteady, %d s"
+          % (len(bugs), len(tests), len(wrong), len(doubtful) - len(wrong), time.monotonic() - began))
     sys.exit(1 if wrong else 0)
 
 

@@ -7,17 +7,19 @@ The edit must match exactly once, else nothing is built: a bug that has moved aw
 again: what differs from the sources (the bug before) is put right, so that only what an edit touches is built anew. The
 copies have the fail points, too.
 """
+import contextlib
 import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from bugs import BUGS
 
 ROOT = os.environ.get("EDGEREPLAY_ROOT") or os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
-PARTS = ("Makefile", "config", "loadtest", "schema", "server", "tests")
-FLAGS = ["OPTIMISE=-O1", "HARDEN=", "SANITIZE=", "LDFLAGS=", "CFLAGS=-DEDGEREPLAY_FAIL_POINTS"]
+PARTS = ("Makefile", "config", "docs", "loadtest", "schema", "server", "tests")
+FLAGS = ["OPTIMISE=-O1", "HARDEN=", "SANITIZE=", "LDFLAGS=", "CFLAGS=-DEDGEREPLAY_FAIL_POINTS -Wno-error"]
 
 
 def find(name):
@@ -71,36 +73,38 @@ def build_folder(dest):
 
 
 def build(dest, *targets):
-    """Builds targets (edgereplayd, tests/store_shard, …) in the copy."""
-    folder = build_folder(dest)
+    """Builds targets (edgereplayd, tests/store_shard, …) in the copy. Nothing built names the folder, which may be copied."""
     clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
-    made = subprocess.run(["make", "-C", dest, "-j2", "BUILD=" + folder, *FLAGS,
-                           *(os.path.join(folder, target) for target in targets)],
+    made = subprocess.run(["make", "-C", dest, "-j%d" % os.cpu_count(), "BUILD=build", *FLAGS,
+                           *("build/" + target for target in targets)],
                           env=clean, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if made.returncode != 0:
         raise RuntimeError("make in %s failed:\n%s" % (dest, made.stdout[-4000:]))
 
 
-def plant(name, dest, *targets):
-    """The copy with the bug (None: with no bug), and what was asked for built in it."""
-    bug = name and find(name)
+@contextlib.contextmanager
+def planted(dest, names, targets):
+    """The copy with these bugs, and what was asked for built in it. Meanwhile nobody else plants there."""
+    bugs = [find(name) for name in names]
     os.makedirs(dest, exist_ok=True)
     with open(os.path.join(dest, "lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         copy(dest)
-        if bug:
+        for bug in bugs:
             edit(bug, dest)
         build(dest, *targets)
+        yield build_folder(dest)
 
 
-def daemon(name):
-    """The path of a daemon with that bug, for a control in a story; the story has no use for another one after it."""
+def daemon(*names):
+    """The path of a daemon with these bugs, for a control in a story."""
     dest = os.path.join(os.environ.get("EDGEREPLAY_BUILD") or os.path.join(ROOT, "build/release"), "planted")
-    plant(name, dest, "edgereplayd")
-    return os.path.join(build_folder(dest), "edgereplayd")
+    with planted(dest, names, ["edgereplayd"]) as folder:
+        return shutil.copy2(os.path.join(folder, "edgereplayd"), tempfile.mkdtemp(prefix="planted."))
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    plant(sys.argv[1], os.path.abspath(sys.argv[2]), "edgereplayd")
+    with planted(os.path.abspath(sys.argv[2]), [sys.argv[1]], ["edgereplayd"]):
+        pass

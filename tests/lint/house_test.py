@@ -51,6 +51,10 @@ PLANTED = [
     ("server/base/later.c", "/* TO" + "DO: later */\n", "TO" + "DO"),
     ("tests/later.py", "# FIX" + "ME\n", "FIX" + "ME"),
     ("server/base/nameless.h", "/* A header. */\n", "does not begin with"),
+    ("-", "{}\n", "odd name"),
+    ("docs/two words.md", "x\n", "odd name"),
+    ("docs/-x/a.md", "x\n", "odd name"),
+    ("docs/.a-b_c.1.md", "x\n", None),
     ("server/base/other.h", "/*\n * another: name.\n */\n", "does not begin with"),
 ]
 

@@ -8,6 +8,13 @@
  *     GET  /early  POST /early  404 from begin            GET  /unchanged   304 with an ETag
  *     POST /hold                parked until harness_let_go()
  *     GET  /line?N              a stream of one line of N bytes
+ *     GET  /live?N              a live stream of N lines, parked before each by a thread of its own
+ *     GET  /watch               a live stream of a line, parked until harness_say() or its client
+ *                               leaves, and so on
+ *     GET  /long?N              parked for long until harness_end_long(), then "late", or a stream of
+ *                               N bytes
+ *     GET  /sized?N             a stream of N bytes, whose size is said
+ *     PUT  /pieces              the sum of the body's bytes, which are not kept; a byte 0xff is refused
  *     GET  /room?N              expects N bytes of memory and takes them
  *     GET  /accept              the header Accept
  *
@@ -35,6 +42,7 @@
 
 #define BODY_LIMIT ((size_t)64 * 1024)
 #define ECHO_LIMIT_SMALL ((size_t)1000)
+#define PIECES_LIMIT ((size_t)20 << 20) /* more than there is memory for bodies */
 
 static struct {
 	struct listener *listener;
@@ -43,7 +51,9 @@ static struct {
 	struct queue *held;
 	atomic_uint begun; /* begin or refuse was called first */
 	atomic_uint ended;
+	atomic_uint traced; /* of these, with a trace to the end */
 	atomic_uint held_count;
+	atomic_uint left;    /* clients of parked requests */
 	atomic_bool stalled; /* /stall keeps its thread while this is set */
 	atomic_bool stalling;
 	atomic_size_t stream_largest; /* capacity of a piece */
@@ -129,6 +139,40 @@ app_pull_line(void *cookie, struct request *request, struct buffer *out)
 	return false;
 }
 
+static inline bool
+app_pull_live(void *cookie, struct request *request, struct buffer *out)
+{
+	struct visit *visit = visit_of(request);
+	(void)cookie;
+	if (visit->rounds++ % 2 == 0) {
+		request_park(request);
+		ck_assert(queue_push(harness.parked, request));
+		return true;
+	}
+	append_line(out, visit->line++);
+	return visit->line < visit->left;
+}
+
+/* The size of a line is what is asked for: one that a socket does not take at once, if need be. */
+static inline bool
+app_pull_watch(void *cookie, struct request *request, struct buffer *out)
+{
+	struct visit *visit = visit_of(request);
+	(void)cookie;
+	if (!request_may_wait(request))
+		return false;
+	if (visit->rounds++ % 2 == 0) {
+		for (uint64_t size = 0; size <= visit->left; size += 32)
+			append_line(out, visit->line);
+		visit->line++;
+		return true;
+	}
+	request_park(request);
+	ck_assert(queue_push(harness.held, request));
+	atomic_fetch_add(&harness.held_count, 1);
+	return true;
+}
+
 static inline void
 app_take_room(struct request *request)
 {
@@ -143,6 +187,30 @@ app_echo(struct request *request)
 	char *data = request_body(request, &size);
 	ck_assert_int_eq(data[size], '\0');
 	answer_text(request, 200, "application/octet-stream", (struct text){data, size});
+}
+
+static inline enum status
+app_take(struct request *request, const char *data, size_t size)
+{
+	struct visit *visit = visit_of(request);
+	if (memchr(data, 0xff, size) != NULL)
+		return STATUS_STORAGE_UNAVAILABLE;
+	for (size_t i = 0; i < size; i++)
+		visit->line += (uint8_t)data[i];
+	visit->rounds++;
+	return STATUS_OK;
+}
+
+static inline void
+app_sum(struct request *request)
+{
+	struct buffer body;
+	size_t kept = 1;
+	(void)request_body(request, &kept);
+	ck_assert_uint_eq(kept, 0);
+	buffer_init(&body, 64);
+	buffer_append_u64(&body, visit_of(request)->line);
+	request_answer(request, 200, "text/plain", &body);
 }
 
 static inline void app_park(void *cookie, struct request *request);
@@ -174,6 +242,17 @@ app_after_hold(void *cookie, struct request *request)
 }
 
 static inline void
+app_after_long(void *cookie, struct request *request)
+{
+	(void)cookie;
+	request_add_header(request, "Cache-Control", TEXT("no-store"));
+	if (query_number(request) > 0)
+		request_stream(request, 200, "application/x-ndjson", app_pull);
+	else
+		answer_text(request, 200, "text/plain", TEXT("late"));
+}
+
+static inline void
 app_begin(void *cookie, struct request *request)
 {
 	(void)cookie;
@@ -182,6 +261,8 @@ app_begin(void *cookie, struct request *request)
 		answer_text(request, 404, NULL, TEXT("early"));
 	else if (path_is(request, "/room"))
 		request_expect_memory(request, (size_t)query_number(request));
+	else if (path_is(request, "/pieces"))
+		request_pass_body(request, PIECES_LIMIT, app_take);
 	else if (path_is(request, "/small"))
 		request_expect_body(request, ECHO_LIMIT_SMALL);
 	else if (path_is(request, "/echo") || path_is(request, "/park") ||
@@ -223,6 +304,18 @@ app_serve(void *cookie, struct request *request)
 		request_stream(request, 200, "application/x-ndjson", app_pull);
 	} else if (path_is(request, "/line")) {
 		request_stream(request, 200, "application/x-ndjson", app_pull_line);
+	} else if (path_is(request, "/live")) {
+		request_stream_live(request, 200, "text/event-stream", app_pull_live);
+	} else if (path_is(request, "/watch")) {
+		request_stream_live(request, 200, "text/event-stream", app_pull_watch);
+	} else if (path_is(request, "/long")) {
+		request_park_long(request);
+		ck_assert(queue_push(harness.held, request));
+		atomic_fetch_add(&harness.held_count, 1);
+	} else if (path_is(request, "/sized")) {
+		request_stream_sized(request, "application/json", query_number(request), app_pull);
+	} else if (path_is(request, "/pieces")) {
+		app_sum(request);
 	} else if (path_is(request, "/room")) {
 		app_take_room(request);
 	} else if (path_is(request, "/accept")) {
@@ -263,8 +356,16 @@ static inline void
 app_end(void *cookie, struct request *request)
 {
 	(void)cookie;
-	(void)request;
+	atomic_fetch_add(&harness.traced, request_trace(request).size > 0);
 	atomic_fetch_add(&harness.ended, 1);
+}
+
+static inline void
+app_leave(void *cookie, struct request *request)
+{
+	(void)cookie;
+	(void)request;
+	atomic_fetch_add(&harness.left, 1);
 }
 
 static inline void *
@@ -276,7 +377,8 @@ resumer_main(void *cookie)
 	for (;;) {
 		count = queue_take(harness.parked, items, 16, 1000);
 		for (size_t i = 0; i < count; i++)
-			request_resume(items[i], app_after_park);
+			request_resume(items[i],
+				       path_is(items[i], "/live") ? NULL : app_after_park);
 		if (count == 0 && queue_is_closed(harness.parked))
 			return NULL;
 	}
@@ -292,9 +394,14 @@ harness_options(void)
 					 .inherited_fd = -1,
 					 .threads = 2,
 					 .connections = 200,
-					 .idle_sec = 60,
+					 .deadlines = {.header_sec = 60,
+						       .body_sec = 60,
+						       .send_sec = 60,
+						       .idle_sec = 60,
+						       .least_rate = 1024},
 					 .header_bytes = 8192,
 					 .body_memory = (size_t)4 << 20,
+					 .answer_memory = (size_t)1 << 30,
 					 .drain_bytes = (size_t)256 << 10,
 					 .arena_bytes = (size_t)1 << 20};
 }
@@ -302,7 +409,7 @@ harness_options(void)
 static inline void
 harness_start(const struct listener_options *options)
 {
-	struct app app = {NULL, app_begin, app_serve, app_refuse, app_end};
+	struct app app = {NULL, app_begin, app_serve, app_refuse, app_leave, app_end};
 	const char *problem = NULL;
 	log_configure(LOG_ERROR, LOG_LOGFMT);
 	harness.parked = queue_new(4096);
@@ -320,6 +427,24 @@ harness_let_go(void)
 	void *item;
 	while (queue_take(harness.held, &item, 1, 0) == 1)
 		request_resume(item, app_after_hold);
+}
+
+/* To all that /watch. */
+static inline void
+harness_say(void)
+{
+	void *items[64];
+	size_t count = queue_take(harness.held, items, 64, 0);
+	for (size_t i = 0; i < count; i++)
+		request_resume(items[i], NULL);
+}
+
+static inline void
+harness_end_long(void)
+{
+	void *item;
+	while (queue_take(harness.held, &item, 1, 0) == 1)
+		request_resume(item, app_after_long);
 }
 
 static inline void

@@ -21,12 +21,12 @@
 
 enum flaw {
 	FLAW_NONE,
-	FLAW_FORGETS_THE_GROUP,	      /* looks for stamps only in what was there before it */
-	FLAW_FORGETS_THE_BATCH,	      /* looks for stamps only in what was there before the batch */
-	FLAW_BASE_ONLY_BEFORE,	      /* knows no base among the group's rows */
-	FLAW_CLOCK_BEFORE_STAMP,      /* lets the clock policies speak before TIMESTAMP_TAKEN */
-	FLAW_MONOTONIC_BEFORE_SKEW,   /* tries the two policies the other way round */
-	FLAW_REFUSED_BLOCKS,	      /* refuses everything behind a refused action */
+	FLAW_FORGETS_THE_GROUP,	 /* looks for stamps only in what was there before it */
+	FLAW_FORGETS_THE_BATCH,	 /* looks for stamps only in what was there before the batch */
+	FLAW_BASE_ONLY_BEFORE,	 /* knows no base among the group's rows */
+	FLAW_CLOCK_BEFORE_STAMP, /* lets the clock policies speak before TIMESTAMP_TAKEN */
+	FLAW_AHEAD_COUNTS,   /* takes a newest stamp that is skewed itself for one to come after */
+	FLAW_REFUSED_BLOCKS, /* refuses everything behind a refused action */
 	FLAW_REFUSAL_BEFORE_CONFLICT, /* answers a refusal where CONFLICT comes first */
 	FLAW_DUPLICATE_CONFLICTS,     /* takes a retry for a conflict */
 	FLAW_KEEPS_REJECTED,	      /* leaves what reject had appended before it failed */
@@ -34,7 +34,13 @@ enum flaw {
 	FLAW_FIRST_ANCESTOR,	 /* takes the first pair that matches instead of the newest */
 	FLAW_NO_GENESIS,	 /* counts [0, genesis] only if it was sent */
 	FLAW_TIME_GOES_BACK,	 /* lets receivedAt follow the clock backwards */
+	FLAW_FULL_BY_ONE,	 /* takes a quota for what may not be reached */
+	FLAW_FULL_FOR_ONE,	 /* refuses only the action for which there is no room */
+	FLAW_FULL_FOR_KNOWN,	 /* refuses duplicates of a log that is full */
+	FLAW_FULL_FIRST,	 /* looks for room before the stamp and the clock */
+	FLAW_FULL_AS_BEFORE,	 /* counts only what was there before the group */
 	FLAW_NEVER_TAKEN,	 /* applies a second action under a stamp */
+	FLAW_STATE_BY_SEQ, /* takes any report on a position that there is for one of this log */
 	FLAW_COUNT
 };
 
@@ -50,6 +56,7 @@ struct model {
 	struct model_row rows[MODEL_ROWS_MAX]; /* rows[n - 1] is seq n */
 	size_t count;
 	struct clock_policy clock;
+	struct quota quota;
 
 	enum flaw flaw;
 	size_t group_start; /* how many rows were there before the group; only flaws look at it */
@@ -62,6 +69,7 @@ model_init(struct model *model, struct text log)
 	chain_genesis(log, &model->genesis);
 	model->count = 0;
 	model->clock = (struct clock_policy){.max_skew_msec = 0};
+	model->quota = (struct quota){0};
 	model->flaw = FLAW_NONE;
 	model->group_start = 0;
 	model->batch_start = 0;
@@ -73,10 +81,25 @@ model_link(const struct model *model, uint64_t seq)
 	return seq == 0 ? &model->genesis : &model->rows[seq - 1].link;
 }
 
+/* What the first count rows sent, in bytes. */
+static inline uint64_t
+model_bytes(const struct model *model, size_t count)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct action *action = &model->rows[i].action;
+
+		bytes += action->device.size + action->type.size + action->payload.size;
+	}
+	return bytes;
+}
+
 static inline struct head
 model_head(const struct model *model)
 {
 	return (struct head){
+		.bytes = model_bytes(model, model->count),
 		.position = {.seq = model->count, .link = *model_link(model, model->count)},
 		.received_at = model->count == 0 ? 0 : model->rows[model->count - 1].received_at};
 }
@@ -150,6 +173,24 @@ model_ancestor(const struct model *model, const struct batch *batch)
 	return newest;
 }
 
+/* Whether the log has the link that the batch has at its report's position. */
+static inline bool
+model_has_state(const struct model *model, const struct batch *batch)
+{
+	const uint64_t seq = batch->state.seq;
+	struct hash link = batch->base.link;
+
+	for (size_t i = 0; i < seq - batch->base.seq; i++) {
+		struct hash digest;
+
+		chain_digest(&batch->actions[i].action, &digest);
+		chain_link(&link, &digest, &link);
+	}
+	if (model->flaw == FLAW_STATE_BY_SEQ)
+		return seq <= model->count;
+	return model_has(model, &(struct position){.seq = seq, .link = link});
+}
+
 static inline enum status
 model_clock(const struct model *model, const struct action *action, uint64_t now_msec,
 	    uint64_t *detail)
@@ -159,8 +200,9 @@ model_clock(const struct model *model, const struct action *action, uint64_t now
 	bool skewed = clock->max_skew_msec > 0 && action->ts > now_msec + clock->max_skew_msec;
 	bool old = clock->monotonic && action->ts <= newest;
 
-	if (old && model->flaw == FLAW_MONOTONIC_BEFORE_SKEW)
-		skewed = false;
+	if (clock->max_skew_msec > 0 && newest > now_msec + clock->max_skew_msec &&
+	    model->flaw != FLAW_AHEAD_COUNTS)
+		old = false;
 	if (skewed) {
 		*detail = action->ts - now_msec;
 		return STATUS_CLOCK_SKEW;
@@ -170,6 +212,31 @@ model_clock(const struct model *model, const struct action *action, uint64_t now
 		return STATUS_NON_MONOTONIC_TIMESTAMP;
 	}
 	return STATUS_OK;
+}
+
+/* Whether the quota has room for one more action; else the verdict says why not. */
+static inline bool
+model_has_room(const struct model *model, const struct action *action, struct verdict *verdict)
+{
+	const struct quota *quota = &model->quota;
+	size_t before = model->flaw == FLAW_FULL_AS_BEFORE ? model->group_start : model->count;
+	uint64_t slack = model->flaw == FLAW_FULL_BY_ONE ? 1 : 0;
+	uint64_t bytes = model_bytes(model, before) + action->device.size + action->type.size +
+			 action->payload.size;
+
+	if (quota->subject_logs > 0 && model->count == 0) {
+		verdict->quota = QUOTA_SUBJECT_LOGS;
+		verdict->limit = quota->subject_logs;
+	}
+	if (quota->log_bytes > 0 && bytes + slack > quota->log_bytes) {
+		verdict->quota = QUOTA_LOG_BYTES;
+		verdict->limit = quota->log_bytes;
+	}
+	if (quota->log_actions > 0 && before + 1 + slack > quota->log_actions) {
+		verdict->quota = QUOTA_LOG_ACTIONS;
+		verdict->limit = quota->log_actions;
+	}
+	return verdict->limit == 0;
 }
 
 /* Step 4 for one action: what would become of it, without doing it. */
@@ -226,8 +293,11 @@ model_refuse(struct model *model, const struct batch *batch, struct verdict *ver
 {
 	if (model->flaw != FLAW_KEEPS_REJECTED)
 		model->count = model->batch_start;
-	*verdict = (struct verdict){
-		.status = verdict->status, .head = model_head(model), .index = verdict->index};
+	*verdict = (struct verdict){.status = verdict->status,
+				    .head = model_head(model),
+				    .index = verdict->index,
+				    .quota = verdict->quota,
+				    .limit = verdict->limit};
 	for (size_t i = 0; verdict->status == STATUS_CONFLICT && i < batch->action_count; i++) {
 		const struct action *action = &batch->actions[i].action;
 		uint64_t seq = model_find(model, model->count, action->device, action->ts);
@@ -258,6 +328,28 @@ model_apply(struct model *model, const struct action *action, uint64_t now_msec,
 		verdict->first_seq = model->count;
 }
 
+/* Step 4, the quota: of what would be appended. */
+static inline void
+model_limit(const struct model *model, const struct action *action, struct verdict *verdict,
+	    struct outcome *outcome)
+{
+	bool asks = outcome->kind == OUTCOME_APPLIED && verdict->status == STATUS_OK;
+
+	if (model->flaw == FLAW_FULL_FIRST)
+		asks = outcome->kind != OUTCOME_DUPLICATE && verdict->status != STATUS_CONFLICT;
+	if (model->flaw == FLAW_FULL_FOR_KNOWN && outcome->kind == OUTCOME_DUPLICATE)
+		asks = verdict->status == STATUS_OK;
+	if (!asks || model_has_room(model, action, verdict))
+		return;
+	if (model->flaw == FLAW_FULL_FOR_ONE) {
+		*outcome =
+			(struct outcome){.kind = OUTCOME_REFUSED, .refusal = STATUS_QUOTA_EXCEEDED};
+		verdict->limit = 0;
+		return;
+	}
+	verdict->status = STATUS_QUOTA_EXCEEDED;
+}
+
 static inline void
 model_sync(struct model *model, const struct batch *batch, uint64_t now_msec,
 	   struct verdict *verdict, struct outcome *outcomes)
@@ -284,8 +376,9 @@ model_sync(struct model *model, const struct batch *batch, uint64_t now_msec,
 						       .refusal = STATUS_TIMESTAMP_TAKEN};
 		if (batch->reject)
 			verdict->status = model_reject(model, batch, i, &outcomes[i]);
+		model_limit(model, action, verdict, &outcomes[i]);
 		if (verdict->status != STATUS_OK) {
-			verdict->index = i;
+			verdict->index = verdict->status == STATUS_QUOTA_EXCEEDED ? 0 : i;
 			model_refuse(model, batch, verdict, outcomes);
 			return;
 		}
@@ -296,6 +389,7 @@ model_sync(struct model *model, const struct batch *batch, uint64_t now_msec,
 	}
 	verdict->head = model_head(model);
 	verdict->fast_forward = hash_equal(&verdict->head.position.link, &end);
+	verdict->state_holds = batch->state.digest.data != NULL && model_has_state(model, batch);
 }
 
 #endif

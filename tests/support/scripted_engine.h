@@ -145,6 +145,12 @@ script_settle_down(struct engine *engine)
 }
 
 static void
+script_retire(struct engine *engine)
+{
+	(void)engine;
+}
+
+static void
 script_close(struct engine *engine)
 {
 	struct script *script = ((struct scripted_engine *)engine)->script;
@@ -174,6 +180,7 @@ script_open(void *cookie, unsigned number, struct engine **opened, const char **
 					  .write = script_write,
 					  .tend = script_tend,
 					  .settle_down = script_settle_down,
+					  .retire = script_retire,
 					  .close = script_close};
 	engine->engine.ops = &engine->ops;
 	pthread_mutex_lock(&script->lock);
@@ -183,7 +190,7 @@ script_open(void *cookie, unsigned number, struct engine **opened, const char **
 	return STATUS_OK;
 }
 
-static void
+__attribute__((unused)) static void
 script_set_hold(struct script *script, bool hold)
 {
 	pthread_mutex_lock(&script->lock);
@@ -192,7 +199,7 @@ script_set_hold(struct script *script, bool hold)
 	pthread_mutex_unlock(&script->lock);
 }
 
-static void
+__attribute__((unused)) static void
 script_wait_for(struct script *script, const unsigned *count)
 {
 	pthread_mutex_lock(&script->lock);

@@ -18,6 +18,20 @@
 #define GROUP_JOBS_MAX 16
 
 static inline void
+known_batch_begin(struct batch *batch, struct text log, struct batch_action *actions,
+		  const struct position *base)
+{
+	batch->log = log;
+	chain_genesis(log, &batch->genesis);
+	batch->base = *base;
+	batch->actions = actions;
+	batch->action_count = 0;
+	batch->device_count = 0;
+	batch->locator_count = 0;
+	batch->reject = false;
+}
+
+static inline void
 batch_add(struct batch *batch, const struct action *action)
 {
 	batch->actions[batch->action_count++] = (struct batch_action){
@@ -107,6 +121,7 @@ group_gather(struct settle_group *group, const struct batch *batch, struct facts
 			taken[i].digest = group->model->rows[seq - 1].digest;
 	}
 	facts->taken = taken;
+	facts->quota = group->model->quota;
 }
 
 #define GROUP_SAME(group, what, a, b)                                                              \
@@ -135,9 +150,13 @@ group_same_verdict(struct settle_group *group, const struct verdict *a, const st
 	GROUP_SAME(group, "late", a->late, b->late);
 	GROUP_SAME(group, "ahead", a->ahead, b->ahead);
 	GROUP_SAME(group, "fast_forward", a->fast_forward, b->fast_forward);
+	GROUP_SAME(group, "state_holds", a->state_holds, b->state_holds);
 	GROUP_SAME(group, "ancestor.seq", a->ancestor.seq, b->ancestor.seq);
 	GROUP_SAME_LINK(group, "ancestor.link", &a->ancestor.link, &b->ancestor.link);
 	GROUP_SAME(group, "index", a->index, b->index);
+	GROUP_SAME(group, "head.bytes", a->head.bytes, b->head.bytes);
+	GROUP_SAME(group, "quota", a->quota, b->quota);
+	GROUP_SAME(group, "limit", a->limit, b->limit);
 	return true;
 }
 
@@ -171,6 +190,7 @@ group_same_log(struct settle_group *group)
 	GROUP_SAME(group, "log's head", group->log.head.position.seq, head.position.seq);
 	GROUP_SAME_LINK(group, "log's link", &group->log.head.position.link, &head.position.link);
 	GROUP_SAME(group, "log's received_at", group->log.head.received_at, head.received_at);
+	GROUP_SAME(group, "log's bytes", group->log.head.bytes, head.bytes);
 	for (size_t i = 0; i < group->log.row_count; i++) {
 		const struct settled_row *a = &group->log.rows[i];
 		const struct model_row *b = &model->rows[group->before + i];
@@ -197,7 +217,7 @@ group_settle(struct settle_group *group, const struct batch *batch, uint64_t now
 	struct verdict expected;
 	struct taken taken[GROUP_ACTIONS_MAX];
 	struct facts facts;
-	bool base_found;
+	bool decided; /* by the action at the verdict's index */
 
 	group_gather(group, batch, &facts, taken);
 	GROUP_SAME(group, "settle's return",
@@ -207,11 +227,12 @@ group_settle(struct settle_group *group, const struct batch *batch, uint64_t now
 	model_sync(group->model, batch, now_msec, &expected, expected_outcomes);
 	if (!group_same_verdict(group, &group->verdict, &expected))
 		return false;
-	base_found =
-		expected.status != STATUS_SERVER_BEHIND && expected.status != STATUS_HASH_MISMATCH;
+	decided = expected.status != STATUS_SERVER_BEHIND &&
+		  expected.status != STATUS_HASH_MISMATCH &&
+		  expected.status != STATUS_QUOTA_EXCEEDED;
 	for (size_t i = 0; i < batch->action_count; i++) {
 		bool told = expected.status == STATUS_OK || expected.status == STATUS_CONFLICT ||
-			    (base_found && expected.index == i);
+			    (decided && expected.index == i);
 
 		if (told && !group_same_outcome(group, &outcomes[i], &expected_outcomes[i]))
 			return false;

@@ -60,6 +60,20 @@ model_action(const struct model_action *action)
 			       .payload = {action->payload, action->payload_size}};
 }
 
+/* As it was when the log had so many actions. */
+UNUSED static struct head
+model_head_at(const struct model_log *log, size_t count)
+{
+	struct head head = {.position = {.link = log->genesis}};
+	for (size_t i = 0; i < count; i++) {
+		const struct action action = model_action(&log->actions[i]);
+		head.bytes += action_size(&action);
+		head.position = (struct position){i + 1, log->actions[i].link};
+		head.received_at = log->actions[i].received_at;
+	}
+	return head;
+}
+
 /* Appends one action; its stamp is unique in the log for its device. payload: from malloc. */
 UNUSED static void
 model_add_payload(struct fixture *fixture, struct model_log *log, const char *device, uint64_t ts,
@@ -82,6 +96,7 @@ model_add_payload(struct fixture *fixture, struct model_log *log, const char *de
 	log->head.position.link = action->link;
 	log->head.position.seq = log->count;
 	log->head.received_at = fixture->now;
+	log->head.bytes += strlen(action->device) + strlen(action->type) + payload_size;
 }
 
 UNUSED static void
@@ -219,6 +234,7 @@ fixture_check_log(struct fixture *fixture, const struct model_log *log)
 	ck_assert_uint_eq(head.position.seq, log->count);
 	ck_assert(hash_equal(&head.position.link, &log->head.position.link));
 	ck_assert_uint_eq(head.received_at, log->head.received_at);
+	ck_assert_uint_eq(head.bytes, log->head.bytes);
 
 	struct range range = {.after = fixture_random(fixture, log->count + 1),
 			      .upto = log->count,
@@ -257,6 +273,7 @@ fixture_check_facts(struct fixture *fixture, const struct model_log *log)
 	ck_assert_uint_eq(lookup.head.position.seq, log->count);
 	ck_assert(hash_equal(&lookup.head.position.link, &log->head.position.link));
 	ck_assert_uint_eq(lookup.head.received_at, log->head.received_at);
+	ck_assert_uint_eq(lookup.head.bytes, log->head.bytes);
 	lookup = fixture_ask(
 		fixture, log,
 		(struct lookup){.kind = LOOKUP_TAKEN, .device = TEXT("nobody"), .ts = 5});

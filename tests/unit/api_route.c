@@ -50,8 +50,35 @@ START_TEST(each_path_has_its_target)
 	ck_assert_int_eq(route.target, ROUTE_HEAD);
 	ck_assert_int_eq(read_as("HEAD", "/v1/logs/a/head", NULL, NULL), STATUS_OK);
 	ck_assert_int_eq(route.target, ROUTE_HEAD);
+	ck_assert_int_eq(get("/v1/logs/a/events"), STATUS_OK);
+	ck_assert_int_eq(route.target, ROUTE_EVENTS);
 	ck_assert_int_eq(read_as("POST", "/v1/logs/a/sync", NULL, "application/json"), STATUS_OK);
 	ck_assert_int_eq(route.target, ROUTE_SYNC);
+}
+END_TEST
+
+START_TEST(a_snapshot_is_named_by_its_seq_or_as_the_latest)
+{
+	ck_assert_int_eq(get("/v1/logs/a/snapshots/latest"), STATUS_OK);
+	ck_assert_int_eq(route.target, ROUTE_SNAPSHOT_GET);
+	ck_assert_uint_eq(route.snapshot, 0);
+	ck_assert_uint_eq(route.before, 0);
+	ck_assert_int_eq(get("/v1/logs/a/snapshots/latest?before=17"), STATUS_OK);
+	ck_assert_uint_eq(route.before, 17);
+	ck_assert_int_eq(read_as("GET", "/v1/logs/a/snapshots/42", "image/png", NULL), STATUS_OK);
+	ck_assert_uint_eq(route.snapshot, 42);
+	ck_assert_int_eq(read_as("PUT", "/v1/logs/a/snapshots/42", NULL, "image/png"), STATUS_OK);
+	ck_assert_int_eq(route.target, ROUTE_SNAPSHOT_PUT);
+	ck_assert_int_eq(read_as("PUT", "/v1/logs/a/snapshots/42", "image/png", NULL),
+			 STATUS_NOT_ACCEPTABLE);
+	ck_assert_int_eq(read_as("OPTIONS", "/v1/logs/a/snapshots/42", NULL, NULL), STATUS_OK);
+	ck_assert_str_eq(route.allow, "GET, HEAD, PUT, OPTIONS");
+	ck_assert_int_eq(read_as("PUT", "/v1/logs/a/snapshots/latest", NULL, NULL),
+			 STATUS_METHOD_NOT_ALLOWED);
+	ck_assert_str_eq(fault.allow, "GET, HEAD, OPTIONS");
+	ck_assert_int_eq(get("/v1/logs/a/snapshots/42?before=17"), STATUS_MALFORMED);
+	ck_assert_int_eq(get("/v1/logs/a/snapshots/latest?before=0"), STATUS_MALFORMED);
+	ck_assert_int_eq(get("/v1/logs/a/snapshots/latest?wait=1"), STATUS_MALFORMED);
 }
 END_TEST
 
@@ -77,12 +104,19 @@ START_TEST(any_other_path_is_not_found)
 		"/v1/logs/a/head/x",
 		"/v1/logs/a//head",
 		"/v1/logs/a/b/head",
-		"/v1/logs/a/events",
+		"/v1/logs/a/event",
 		"/v1/logs/a/Head",
 		"/v1/%69nfo",
 		"v1/info",
 		"/favicon.ico",
 		"/v1/logs/a/sync%20",
+		"/v1/logs/a/snapshots",
+		"/v1/logs/a/snapshots/",
+		"/v1/logs/a/snapshots/0",
+		"/v1/logs/a/snapshots/01",
+		"/v1/logs/a/snapshots/9007199254740992",
+		"/v1/logs/a/snapshots/Latest",
+		"/v1/logs/a/snapshots/1/2",
 	};
 	for (size_t i = 0; i < COUNT(paths); i++) {
 		ck_assert_msg(get(paths[i]) == STATUS_NOT_FOUND, "%s", paths[i]);
@@ -113,7 +147,7 @@ START_TEST(options_lists_the_methods_of_a_known_path_and_of_the_server)
 {
 	ck_assert_int_eq(read_as("OPTIONS", "*", NULL, NULL), STATUS_OK);
 	ck_assert_int_eq(route.target, ROUTE_OPTIONS);
-	ck_assert_str_eq(route.allow, "GET, HEAD, POST, OPTIONS");
+	ck_assert_str_eq(route.allow, "GET, HEAD, POST, PUT, OPTIONS");
 	ck_assert_int_eq(read_as("OPTIONS", "/v1/logs/a/sync", "text/html", NULL), STATUS_OK);
 	ck_assert_str_eq(route.allow, "POST, OPTIONS");
 	ck_assert_int_eq(read_as("OPTIONS", "/v1/logs/a/head?wait=1", NULL, NULL), STATUS_OK);
@@ -301,6 +335,33 @@ START_TEST(accept_chooses_between_json_and_ndjson)
 }
 END_TEST
 
+START_TEST(events_are_for_who_accepts_them)
+{
+	static const char *const taken[] = {"text/event-stream",
+					    "Text/Event-Stream; charset=utf-8",
+					    "text/*",
+					    "*/*",
+					    "",
+					    "text/html, */*;q=0.1",
+					    "application/json, text/event-stream;q=0.001"};
+	static const char *const refused[] = {"application/json",
+					      "application/*",
+					      "text/html",
+					      "text/event-stream;q=0",
+					      "text/*, text/event-stream;q=0",
+					      "text",
+					      "text/event-streams"};
+	for (size_t i = 0; i < COUNT(taken); i++)
+		ck_assert_msg(read_as("GET", "/v1/logs/a/events", taken[i], NULL) == STATUS_OK,
+			      "%s", taken[i]);
+	for (size_t i = 0; i < COUNT(refused); i++)
+		ck_assert_msg(read_as("GET", "/v1/logs/a/events", refused[i], NULL) ==
+				      STATUS_NOT_ACCEPTABLE,
+			      "%s", refused[i]);
+	ck_assert_int_eq(get("/v1/logs/a/events?wait=1"), STATUS_MALFORMED);
+}
+END_TEST
+
 START_TEST(what_accepts_nothing_we_have_is_not_acceptable)
 {
 	static const char *const nothing[] = {
@@ -341,6 +402,7 @@ main(void)
 	Suite *suite = suite_create("api_route");
 	TCase *tests = tcase_create("route");
 	tcase_add_test(tests, each_path_has_its_target);
+	tcase_add_test(tests, a_snapshot_is_named_by_its_seq_or_as_the_latest);
 	tcase_add_test(tests, any_other_path_is_not_found);
 	tcase_add_test(tests, another_method_is_told_which_are_allowed);
 	tcase_add_test(tests, options_lists_the_methods_of_a_known_path_and_of_the_server);
@@ -351,6 +413,7 @@ main(void)
 	tcase_add_test(tests, the_query_is_strict);
 	tcase_add_test(tests, a_sync_needs_the_content_type_of_json);
 	tcase_add_test(tests, accept_chooses_between_json_and_ndjson);
+	tcase_add_test(tests, events_are_for_who_accepts_them);
 	tcase_add_test(tests, what_accepts_nothing_we_have_is_not_acceptable);
 	tcase_add_test(tests, the_first_fault_of_the_protocols_table_is_told);
 	suite_add_tcase(suite, tests);

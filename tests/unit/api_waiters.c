@@ -27,7 +27,7 @@ static struct waiters *waiters;
 static void
 set_up(void)
 {
-	waiters = waiters_new(100);
+	waiters = waiters_new();
 	ck_assert_ptr_nonnull(waiters);
 }
 
@@ -38,8 +38,9 @@ tear_down(void)
 }
 
 static void
-wake(struct waiter *waiter)
+wake(struct waiter *waiter, bool more)
 {
+	(void)more;
 	struct sleeper *sleeper = (struct sleeper *)waiter; /* its first member */
 	atomic_fetch_add(&sleeper->woken, 1);
 	sem_post(&sleeper->up);
@@ -120,18 +121,20 @@ START_TEST(a_deadline_wakes)
 }
 END_TEST
 
-START_TEST(more_than_may_wait_are_told_so)
+START_TEST(one_that_is_cancelled_is_woken_and_nobody_else)
 {
-	struct sleeper first, second, third;
-	waiters_set_max(waiters, 2);
+	struct sleeper first, second;
 	ck_assert_int_eq(add(&first, 1, FAR_MSEC), WAITERS_ADDED);
-	ck_assert_int_eq(add(&second, 2, FAR_MSEC), WAITERS_ADDED);
-	ck_assert_int_eq(add(&third, 3, FAR_MSEC), WAITERS_FULL);
-	wake_log(3);
-	ck_assert_int_eq(atomic_load(&third.woken), 0);
+	ck_assert_int_eq(add(&second, 1, FAR_MSEC), WAITERS_ADDED);
+	waiters_cancel(waiters, &first.waiter);
+	waiters_cancel(waiters, &first.waiter);
+	ck_assert_int_eq(atomic_load(&first.woken), 1);
+	ck_assert_int_eq(atomic_load(&second.woken), 0);
 	wake_log(1);
-	ck_assert_int_eq(add(&third, 3, FAR_MSEC), WAITERS_ADDED);
-	waiters_drain(waiters);
+	ck_assert_int_eq(atomic_load(&first.woken), 1);
+	ck_assert_int_eq(atomic_load(&second.woken), 1);
+	waiters_cancel(waiters, &second.waiter);
+	ck_assert_int_eq(atomic_load(&second.woken), 1);
 }
 END_TEST
 
@@ -178,12 +181,13 @@ run_reader(void *cookie)
 	unsigned long *faults = calloc(1, sizeof(*faults));
 	for (unsigned i = 0; faults && i < ROUNDS; i++) {
 		struct sleeper sleeper;
+		uint64_t commits = waiters_commits(waiters);
 		unsigned long seen = atomic_load(&heads[log]);
 		/* A deadline now and then, so that the timer takes part. */
 		if (add(&sleeper, log, i % 3 == 0 ? 0 : FAR_MSEC) != WAITERS_ADDED)
 			++*faults;
-		if (atomic_load(&heads[log]) != seen)
-			wake_log(log);
+		if (waiters_commits(waiters) != commits && atomic_load(&heads[log]) != seen)
+			waiters_cancel(waiters, &sleeper.waiter);
 		sem_wait(&sleeper.up);
 		*faults += (unsigned long)(atomic_load(&sleeper.woken) != 1);
 		sem_destroy(&sleeper.up);
@@ -251,7 +255,7 @@ main(void)
 	tcase_add_test(tests, a_commit_wakes_all_who_wait_for_its_log_and_nobody_else);
 	tcase_add_test(tests, whoever_was_woken_may_wait_again);
 	tcase_add_test(tests, a_deadline_wakes);
-	tcase_add_test(tests, more_than_may_wait_are_told_so);
+	tcase_add_test(tests, one_that_is_cancelled_is_woken_and_nobody_else);
 	tcase_add_test(tests, a_drain_wakes_everybody_and_lets_nobody_wait);
 	tcase_add_test(tests, no_commit_is_missed_and_nobody_is_woken_twice_under_races);
 	tcase_add_test(tests, a_drain_leaves_nobody_asleep_under_races);

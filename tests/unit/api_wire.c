@@ -13,7 +13,8 @@ START_TEST(all_members_are_read)
 	       "{\"ts\":1790000000123,\"type\":\"todo/add\",\"payload\":\"{\\\"a\\\":1}\"},"
 	       "{\"device\":\"tablet\",\"ts\":281474976710655,\"type\":\"t\",\"payload\":\"\"}],"
 	       "\"stateHash\":\"$H\",\"locator\":[[40,\"$H\"],[7,\"$H\"],[0,\"$G\"]],\"pull\":0,"
-	       "\"onConflict\":\"reject\",\"receipt\":true}");
+	       "\"onConflict\":\"reject\",\"receipt\":true,"
+	       "\"state\":{\"seq\":42,\"digest\":\"0af\",\"app\":\"5.1.0+build.7\"}}");
 	const struct batch *batch = &decoded.batch;
 	ck_assert_msg(decoded.status == STATUS_OK, "%s", decoded.fault.detail);
 	ck_assert_uint_eq(batch->base.seq, 41);
@@ -32,8 +33,11 @@ START_TEST(all_members_are_read)
 	ck_assert_uint_eq(batch->locator_count, 3);
 	ck_assert_uint_eq(batch->locator[1].seq, 7);
 	ck_assert(hash_equal(&batch->locator[2].link, &batch->genesis));
-	ck_assert(batch->pull == 0 && batch->reject);
+	ck_assert(batch->pull == 0 && batch->reject && batch->receipt);
 	ck_assert(text_equal(batch->log, TEXT(LOG)));
+	ck_assert_uint_eq(batch->state.seq, 42);
+	ck_assert(text_equal(batch->state.digest, TEXT("0af")));
+	ck_assert(text_equal(batch->state.app, TEXT("5.1.0+build.7")));
 	release(&decoded);
 }
 END_TEST
@@ -44,9 +48,10 @@ START_TEST(what_is_left_out_has_its_default)
 	decode(&decoded, " " PULL "} \n");
 	ck_assert_msg(decoded.status == STATUS_OK, "%s", decoded.fault.detail);
 	ck_assert_uint_eq(decoded.batch.pull, 500);
-	ck_assert(!decoded.batch.reject);
+	ck_assert(!decoded.batch.reject && !decoded.batch.receipt);
 	ck_assert_uint_eq(decoded.batch.action_count, 0);
 	ck_assert_uint_eq(decoded.batch.locator_count, 0);
+	ck_assert_ptr_null(decoded.batch.state.digest.data);
 	release(&decoded);
 }
 END_TEST
@@ -191,6 +196,51 @@ START_TEST(each_member_has_its_rule_and_a_fault_its_path)
 }
 END_TEST
 
+#define STATE(members) PULL ",\"device\":\"d\",\"state\":{" members "}}"
+#define D16 "0123456789abcdef"
+#define DIGEST ",\"digest\":\"" D16 D16 D16 D16 "\""
+#define APP ",\"app\":\"1\""
+
+START_TEST(a_state_has_three_members_and_its_place_in_the_batch)
+{
+	static const struct rule rules[] = {
+		{PULL ",\"state\":7}", "state: must be an object", NO_INDEX},
+		{STATE(""), "state.seq: is missing", NO_INDEX},
+		{STATE("\"seq\":0" APP), "state.digest: is missing", NO_INDEX},
+		{STATE("\"seq\":0" DIGEST), "state.app: is missing", NO_INDEX},
+		{STATE("\"seq\":0,\"seq\":0"), "must not be there twice", NO_INDEX},
+		{STATE("\"seq\":0,\"device\":\"d\""), "\"device\" is not a member", NO_INDEX},
+		{STATE("\"seq\":-1"), "state.seq: must be an integer", NO_INDEX},
+		{STATE("\"seq\":0,\"digest\":\"\""), "state.digest: must be 1 to 64", NO_INDEX},
+		{STATE("\"seq\":0,\"digest\":\"0" D16 D16 D16 D16 "\""), "state.digest: must be",
+		 NO_INDEX},
+		{STATE("\"seq\":0,\"digest\":\"AB\""), "state.digest: must be 1 to 64 lower-case",
+		 NO_INDEX},
+		{STATE("\"seq\":0,\"digest\":\"0g\""), "state.digest: must be", NO_INDEX},
+		{STATE("\"seq\":0,\"digest\":12"), "state.digest: must be a string", NO_INDEX},
+		{STATE("\"seq\":0,\"app\":\"\""), "state.app: must be 1 to 64", NO_INDEX},
+		{STATE("\"seq\":0,\"app\":\"a\\\"b\""), "state.app: must be 1 to 64", NO_INDEX},
+		{STATE("\"seq\":0,\"app\":\"a\\nb\""), "state.app: must be 1 to 64", NO_INDEX},
+		{PULL ",\"state\":{\"seq\":0" DIGEST APP "}}",
+		 "device: is missing, and there is a state", NO_INDEX},
+		{STATE("\"seq\":1" DIGEST APP), "state.seq: must be from seq to seq + the number",
+		 NO_INDEX},
+		{"{\"device\":\"d\",\"seq\":9,\"prevHash\":\"$H\",\"actions\":[],"
+		 "\"state\":{\"seq\":8" DIGEST APP "}}",
+		 "state.seq: must be from seq", NO_INDEX},
+		{"{\"device\":\"d\",\"seq\":9,\"prevHash\":\"$H\",\"stateHash\":\"$H\","
+		 "\"actions\":[" ACTION "],\"state\":{\"seq\":11" DIGEST APP "}}",
+		 "state.seq: must be from seq", NO_INDEX},
+	};
+	struct decoded decoded;
+	check_rules(rules, COUNT(rules), STATUS_MALFORMED);
+	decode(&decoded, STATE("\"seq\":0" DIGEST APP));
+	ck_assert_msg(decoded.status == STATUS_OK, "%s", decoded.fault.detail);
+	ck_assert_uint_eq(decoded.batch.state.digest.size, STATE_DIGEST_SIZE_MAX);
+	release(&decoded);
+}
+END_TEST
+
 START_TEST(a_fault_inside_an_action_names_its_index)
 {
 	static const struct rule rules[] = {
@@ -277,6 +327,28 @@ START_TEST(a_row_is_written_as_the_protocol_shows_it)
 }
 END_TEST
 
+START_TEST(of_a_redacted_row_its_digest_is_written_and_what_it_had_is_not)
+{
+	struct row row = {.seq = 17,
+			  .action = {.device = TEXT("tablet"),
+				     .ts = 1790000000123,
+				     .type = TEXT("todo/add"),
+				     .payload = TEXT("milk")}};
+	char digest[HASH_TEXT_SIZE], wanted[300];
+	struct buffer out;
+	chain_digest(&row.action, &row.digest);
+	action_redact(&row.action, &row.digest, digest);
+	buffer_init(&out, 4096);
+	wire_write_row(&out, &row, false);
+	snprintf(wanted, sizeof(wanted),
+		 "{\"seq\":17,\"device\":\"tablet\",\"ts\":1790000000123,\"redacted\":true,"
+		 "\"digest\":\"%.*s\"}",
+		 HASH_TEXT_SIZE, digest);
+	ck_assert(text_equal((struct text){out.data, out.size}, text_of(wanted)));
+	buffer_release(&out);
+}
+END_TEST
+
 /* Short payloads and long ones take different ways. */
 START_TEST(rows_of_any_size_are_their_members_one_after_the_other)
 {
@@ -325,9 +397,11 @@ main(void)
 	tcase_add_test(tests, a_payload_keeps_its_exact_bytes);
 	tcase_add_test(tests, text_that_is_not_json_is_malformed_with_line_and_column);
 	tcase_add_test(tests, each_member_has_its_rule_and_a_fault_its_path);
+	tcase_add_test(tests, a_state_has_three_members_and_its_place_in_the_batch);
 	tcase_add_test(tests, a_fault_inside_an_action_names_its_index);
 	tcase_add_test(tests, an_unknown_name_of_any_length_makes_a_whole_sentence);
 	tcase_add_test(tests, a_row_is_written_as_the_protocol_shows_it);
+	tcase_add_test(tests, of_a_redacted_row_its_digest_is_written_and_what_it_had_is_not);
 	tcase_add_test(tests, rows_of_any_size_are_their_members_one_after_the_other);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);

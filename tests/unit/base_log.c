@@ -77,6 +77,14 @@ static const struct {
 	{{"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9},
 	 "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80",
 	 "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\""},
+	{{"\xe2\x80\xae", 3}, "\"\\xe2\\x80\\xae\"", "\"\\u202e\""},
+	{{"a\xe2\x81\xa9z", 5}, "\"a\\xe2\\x81\\xa9z\"", "\"a\\u2069z\""},
+	{{"\xe2\x80\xa8", 3}, "\"\\xe2\\x80\\xa8\"", "\"\\u2028\""},
+	{{"\xd8\x9c\xef\xbb\xbf", 5}, "\"\\xd8\\x9c\\xef\\xbb\\xbf\"", "\"\\u061c\\ufeff\""},
+	{{"\xf3\xa0\x81\xbf", 4}, "\"\\xf3\\xa0\\x81\\xbf\"", "\"\\udb40\\udc7f\""},
+	{{"\xe2\x80\xaf\xe2\x81\xa5", 6},
+	 "\xe2\x80\xaf\xe2\x81\xa5",
+	 "\"\xe2\x80\xaf\xe2\x81\xa5\""},
 	{{"a\xff", 2}, "\"a\\xff\"", "\"a\xef\xbf\xbd\""},
 	{{"\xed\xa0\x80", 3}, "\"\\xed\\xa0\\x80\"", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
 	{{"\xe2\x82", 2}, "\"\\xe2\\x82\"", "\"\xef\xbf\xbd\xef\xbf\xbd\""},
@@ -149,8 +157,9 @@ END_TEST
 /* Every kind of byte that is written longer than it is, at every place against the cut. */
 START_TEST(long_values_are_cut_and_marked_in_lines_that_stay_whole)
 {
-	static const char *const units[] = {
-		"a", "\n", "\"", "\xc2\x9b", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xff"};
+	static const char *const units[] = {"a",	"\n",		"\"",
+					    "\xc2\x9b", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
+					    "\xff",	"\xe2\x80\xae", "\xf3\xa0\x81\xbf"};
 	static char value[9000];
 	for (size_t unit = 0; unit < sizeof(units) / sizeof(units[0]); unit++) {
 		size_t size = 0;

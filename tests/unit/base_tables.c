@@ -25,7 +25,7 @@ START_TEST(every_status_has_a_row_of_its_own)
 		ck_assert_uint_lt(info->http, 600);
 		ck_assert_uint_gt(strlen(info->title), 0);
 		for (unsigned other = 0; other < i; other++)
-			ck_assert_str_ne(info->code, status_info((enum status)other)->code);
+			ck_assert_str_ne(info->title, status_info((enum status)other)->title);
 	}
 	ck_assert_str_eq(status_info(STATUS_CHAIN_BROKEN)->code, "CHAIN_BROKEN");
 	ck_assert_uint_eq(status_info(STATUS_CHAIN_BROKEN)->http, 422);
@@ -41,6 +41,7 @@ START_TEST(advice_has_the_protocols_words)
 	ck_assert_str_eq(retry_word(RETRY_SPLIT), "split");
 	ck_assert_str_eq(retry_word(RETRY_REBASE), "rebase");
 	ck_assert_str_eq(retry_word(RETRY_RESTAMP), "restamp");
+	ck_assert_str_eq(retry_word(RETRY_SNAPSHOT), "snapshot");
 }
 END_TEST
 

@@ -1,6 +1,6 @@
 /*
- * settle against the model, over all combinations of base, locator, actions, mode, clock policy,
- * and what else is in the group.
+ * settle against the model, over all combinations of base, locator, actions, mode, clock policy or
+ * quota, and what else is in the group.
  */
 #include <check.h>
 #include <sodium.h>
@@ -45,7 +45,7 @@ enum kind {
 	KIND_DUPLICATE_AFTER,  /* in the log after the older base: 3, then 4 */
 	KIND_DUPLICATE_BEFORE, /* in the log before it */
 	KIND_TAKEN,	       /* the stamp of 3 with another payload */
-	KIND_EARLIER,	       /* a free stamp before the device's newest */
+	KIND_EARLIER,	       /* a free stamp before the device's newest; the second: far before */
 	KIND_FAR_FUTURE,       /* the second: too far, and yet earlier than the tablet's newest */
 	KIND_REPEATED,	       /* the action before it in the batch; the first: the group's 6 */
 	KIND_RESTAMPED,	       /* the stamp of that one with another payload */
@@ -67,6 +67,7 @@ enum base {
 };
 
 enum { LOCATOR_NONE, LOCATOR_NEWEST_FIRST, LOCATOR_UNORDERED, LOCATOR_COUNT };
+enum { FULL_NEVER, FULL_SOON, FULL_LATER, FULL_OF_BYTES, FULL_OF_LOGS, FULL_COUNT };
 enum { CLOCK_OFF, CLOCK_SKEWED, CLOCK_MONOTONIC, CLOCK_BOTH, CLOCK_COUNT };
 
 /* What is in the group besides one batch: nothing, or an earlier job, and the batch again. */
@@ -90,19 +91,6 @@ struct world {
 };
 
 static void
-batch_begin(struct batch *batch, struct batch_action *actions, const struct position *base)
-{
-	batch->log = LOG;
-	chain_genesis(LOG, &batch->genesis);
-	batch->base = *base;
-	batch->actions = actions;
-	batch->action_count = 0;
-	batch->device_count = 0;
-	batch->locator_count = 0;
-	batch->reject = false;
-}
-
-static void
 world_init(struct world *world, size_t rows_before)
 {
 	const struct action *actions = known_actions();
@@ -120,7 +108,7 @@ world_init(struct world *world, size_t rows_before)
 	}
 	memset(&world->wrong.link, 0x77, sizeof(world->wrong.link));
 
-	batch_begin(&world->earlier, world->earlier_actions, &world->known[4]);
+	known_batch_begin(&world->earlier, LOG, world->earlier_actions, &world->known[4]);
 	batch_add(&world->earlier, &actions[4]);
 	batch_add(&world->earlier, &actions[5]);
 	batch_finish(&world->earlier);
@@ -200,6 +188,7 @@ action_of_kind(const struct world *world, enum kind kind)
 		action.ts = known[2].ts;
 		break;
 	case KIND_EARLIER:
+		action.device = i == 1 ? TEXT("tablet") : PHONE;
 		action.ts = 1500 + i;
 		break;
 	case KIND_FAR_FUTURE:
@@ -218,6 +207,27 @@ action_of_kind(const struct world *world, enum kind kind)
 		break;
 	}
 	return action;
+}
+
+/* With the group's earlier job the log is full, or has room for one more. */
+static struct quota
+quota_of(const struct world *world, int full)
+{
+	const uint64_t bytes = model_bytes(&world->model, world->rows_before);
+
+	switch (full) {
+	case FULL_SOON:
+		return (struct quota){.log_actions = world->rows_before + 2};
+	case FULL_LATER:
+		return (struct quota){.log_actions = world->rows_before + 3,
+				      .log_bytes = bytes + 30};
+	case FULL_OF_BYTES: /* for one new action of the phone's, or two */
+		return (struct quota){.log_bytes = bytes + 7 + 7};
+	case FULL_OF_LOGS:
+		return (struct quota){.subject_logs = 12, .log_actions = world->rows_before + 5};
+	default:
+		return (struct quota){0};
+	}
 }
 
 static bool
@@ -245,6 +255,23 @@ run_group(struct world *world, int clock, int composition)
 	return true;
 }
 
+/* The clock off: what the quota does. */
+static bool
+run_quotas(struct world *world)
+{
+	bool same = true;
+
+	set_locator(world, LOCATOR_NONE);
+	for (int variant = 0; same && variant < 2 * (FULL_COUNT - 1) * GROUP_COUNT; variant++) {
+		world->batch.reject = variant % 2 == 1;
+		world->model.quota = quota_of(world, 1 + variant / 2 % (FULL_COUNT - 1));
+		same = run_group(world, variant % 3 == 0 ? CLOCK_BOTH : CLOCK_OFF,
+				 variant / 2 / (FULL_COUNT - 1));
+	}
+	world->model.quota = (struct quota){0};
+	return same;
+}
+
 /* Every locator, mode, policy and group for the batch that is set up. */
 static bool
 run_batch(struct world *world)
@@ -256,7 +283,7 @@ run_batch(struct world *world)
 			if (!run_group(world, variant / 2 % CLOCK_COUNT, variant / 2 / CLOCK_COUNT))
 				return false;
 		}
-	return true;
+	return run_quotas(world);
 }
 
 /* Every batch of 0 to 3 actions: its number, read in the base KIND_COUNT, names their kinds. */
@@ -270,7 +297,7 @@ run_base(struct world *world, enum base base)
 		for (size_t number = 0; number < batches; number++) {
 			size_t digits = number;
 
-			batch_begin(&world->batch, world->actions, &position);
+			known_batch_begin(&world->batch, LOG, world->actions, &position);
 			while (world->batch.action_count < action_count) {
 				struct action action =
 					action_of_kind(world, (enum kind)(digits % KIND_COUNT));
@@ -279,6 +306,10 @@ run_base(struct world *world, enum base base)
 				digits /= KIND_COUNT;
 			}
 			batch_finish(&world->batch);
+			world->batch.state = (struct state_report){
+				.seq = position.seq + number % (action_count + 1),
+				.digest = TEXT("d"),
+				.app = TEXT("a")};
 			if (!run_batch(world))
 				return false;
 		}
@@ -309,6 +340,7 @@ run_all(size_t rows_before)
 	ck_assert_uint_gt(world->statuses[STATUS_SERVER_BEHIND], 0);
 	ck_assert_uint_gt(world->statuses[STATUS_HASH_MISMATCH], 0);
 	ck_assert_uint_gt(world->statuses[STATUS_CONFLICT], 0);
+	ck_assert_uint_gt(world->statuses[STATUS_QUOTA_EXCEEDED], 0);
 	for (int status = STATUS_TIMESTAMP_TAKEN; status <= STATUS_NON_MONOTONIC_TIMESTAMP;
 	     status++) {
 		ck_assert_uint_gt(world->statuses[status], 0);
@@ -352,6 +384,98 @@ START_TEST(a_model_with_a_flaw_is_noticed)
 }
 END_TEST
 
+/* How an action stamped ts, of a device whose newest stamp is that, is refused, or STATUS_OK. */
+static enum status
+refusal_after(uint64_t newest, uint64_t ts, const struct clock_policy *policy)
+{
+	struct world *world = malloc(sizeof(*world));
+	const struct action old = {PHONE, newest, TEXT("t"), TEXT("old")};
+	const struct action new = {PHONE, ts, TEXT("t"), TEXT("new")};
+
+	ck_assert_ptr_nonnull(world);
+	world_init(world, 0);
+	world->model.count = 0;
+	model_append(&world->model, &old, 100);
+	known_batch_begin(&world->batch, LOG, world->actions, &world->known[0]);
+	batch_add(&world->batch, &new);
+	batch_finish(&world->batch);
+	group_begin(&world->group, &world->model, policy, &world->arena);
+	ck_assert_msg(group_settle(&world->group, &world->batch, NOW_MSEC), "%s",
+		      world->group.difference);
+	const enum status refusal = world->group.outcomes[0][0].refusal;
+	arena_release(&world->arena);
+	free(world);
+	return refusal;
+}
+
+START_TEST(a_stamp_from_a_clock_that_was_ahead_locks_no_device_out)
+{
+	const struct clock_policy both = {.max_skew_msec = SKEW_MSEC, .monotonic = true};
+	const struct clock_policy one = {.monotonic = true};
+	const uint64_t limit = NOW_MSEC + SKEW_MSEC, year = UINT64_C(31536000000);
+
+	ck_assert_int_eq(refusal_after(NOW_MSEC + year, NOW_MSEC, &both), STATUS_OK);
+	ck_assert_int_eq(refusal_after(limit + 1, 1, &both), STATUS_OK);
+	ck_assert_int_eq(refusal_after(limit + 1, limit + 1, &both), STATUS_TIMESTAMP_TAKEN);
+	ck_assert_int_eq(refusal_after(limit + 1, limit + 2, &both), STATUS_CLOCK_SKEW);
+	/* As far ahead as may be it counts, and there is a stamp after it a moment later. */
+	ck_assert_int_eq(refusal_after(limit, NOW_MSEC, &both), STATUS_NON_MONOTONIC_TIMESTAMP);
+	ck_assert_int_eq(refusal_after(limit - 1, limit, &both), STATUS_OK);
+	/* Without a limit nothing is too far ahead. */
+	ck_assert_int_eq(refusal_after(NOW_MSEC + year, NOW_MSEC, &one),
+			 STATUS_NON_MONOTONIC_TIMESTAMP);
+}
+END_TEST
+
+/* What a batch from a base on comes to, when so much of the log's four actions is gone. */
+static enum status
+status_on(const struct gone *gone, uint64_t base, bool right)
+{
+	struct world *world = malloc(sizeof(*world));
+	struct verdict verdict;
+	struct outcome outcome;
+	struct facts facts = {.devices = {NULL}};
+	struct device_facts device = {0};
+	const struct clock_policy off = {0};
+	const struct action new = {PHONE, 9000, TEXT("t"), TEXT("new")};
+	struct settle_log log;
+
+	ck_assert_ptr_nonnull(world);
+	world_init(world, 4);
+	const struct head head = {.position = world->known[4], .gone = *gone};
+	known_batch_begin(&world->batch, LOG, world->actions, &world->known[base]);
+	if (!right)
+		world->batch.base.link = world->wrong.link;
+	batch_add(&world->batch, &new);
+	batch_finish(&world->batch);
+	facts.devices[0] = &device;
+	facts.links[0] = base == 4 ? &head.position.link : &world->known[base].link;
+	settle_log_init(&log, &head, &world->arena);
+	ck_assert_int_eq(settle(&log, &world->batch, &facts, &off, NOW_MSEC, &verdict, &outcome),
+			 STATUS_OK);
+	ck_assert_uint_eq(log.row_count, verdict.status == STATUS_OK ? 1 : 0);
+	ck_assert_uint_eq(verdict.head.gone.pruned, gone->pruned);
+	const enum status status = verdict.status;
+	arena_release(&world->arena);
+	free(world);
+	return status;
+}
+
+START_TEST(of_what_is_pruned_no_base_is_taken_and_of_what_is_erased_none_at_all)
+{
+	const struct gone pruned = {.pruned = 3}, erased = {.erased_at = 1, .pruned = 3};
+
+	for (uint64_t base = 0; base < 3; base++)
+		ck_assert_int_eq(status_on(&pruned, base, true), STATUS_PRUNED);
+	ck_assert_int_eq(status_on(&pruned, 2, false), STATUS_PRUNED);
+	ck_assert_int_eq(status_on(&pruned, 3, true), STATUS_OK);
+	ck_assert_int_eq(status_on(&pruned, 3, false), STATUS_HASH_MISMATCH);
+	ck_assert_int_eq(status_on(&pruned, 4, true), STATUS_OK);
+	for (uint64_t base = 0; base <= 4; base++)
+		ck_assert_int_eq(status_on(&erased, base, base % 2 == 0), STATUS_ERASED);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -364,6 +488,8 @@ main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, every_combination_on_a_log_with_history_is_settled_as_the_model_does);
 	tcase_add_test(tests, every_combination_on_an_empty_log_is_settled_as_the_model_does);
+	tcase_add_test(tests, a_stamp_from_a_clock_that_was_ahead_locks_no_device_out);
+	tcase_add_test(tests, of_what_is_pruned_no_base_is_taken_and_of_what_is_erased_none_at_all);
 	tcase_add_test(tests, a_model_with_a_flaw_is_noticed);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);

@@ -133,6 +133,10 @@ make_job(struct world *world, struct job *job)
 		batch_add(batch, &action);
 	}
 	batch->reject = random_percent(50);
+	if (random_percent(50))
+		batch->state = (struct state_report){.seq = base.seq + random_below(count + 1),
+						     .digest = TEXT("d"),
+						     .app = TEXT("a")};
 	batch->locator_count = random_percent(50) ? 0 : random_below(9);
 	for (size_t i = 0; i < batch->locator_count; i++)
 		batch->locator[i] = random_position(model);
@@ -149,6 +153,21 @@ settle_job(struct world *world, const struct batch *batch)
 	return true;
 }
 
+/* As a rule there is room for some of the group. */
+static struct quota
+random_quota(const struct model *model)
+{
+	struct quota quota = {0};
+
+	if (random_percent(20))
+		quota.log_actions = 1 + model->count + random_below(30);
+	if (random_percent(20))
+		quota.log_bytes = 1 + model_bytes(model, model->count) + random_below(150);
+	if (random_percent(5))
+		quota.subject_logs = 1 + random_below(3);
+	return quota;
+}
+
 static bool
 run_random_group(struct world *world)
 {
@@ -160,6 +179,7 @@ run_random_group(struct world *world)
 
 	if (world->model.count > 150)
 		world->model.count = 0;
+	world->model.quota = random_quota(&world->model);
 	memcpy(world->jobs[1], world->jobs[0], sizeof(world->jobs[0]));
 	for (size_t i = 0; i < world->job_counts[0]; i++)
 		world->jobs[1][i].batch.actions = world->jobs[1][i].actions;
@@ -230,7 +250,7 @@ START_TEST(random_groups_of_many_jobs_on_one_log_are_settled_as_the_model_does)
 	printf("\n");
 	ck_assert_msg(done == count, "group %zu: %s", done, world->group.difference);
 	ck_assert_uint_gt(world->answers[STATUS_OK], 0);
-	for (int status = STATUS_SERVER_BEHIND; status <= STATUS_NON_MONOTONIC_TIMESTAMP; status++)
+	for (int status = STATUS_SERVER_BEHIND; status <= STATUS_QUOTA_EXCEEDED; status++)
 		ck_assert_msg(world->answers[status] > 0, "no %s",
 			      status_info((enum status)status)->code);
 	free(world);

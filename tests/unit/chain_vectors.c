@@ -8,40 +8,7 @@
 
 #include "chain/chain.h"
 #include "support/runner.h"
-
-static json_t *
-load_vectors(void)
-{
-	const char *root = getenv("EDGEREPLAY_ROOT");
-	char path[4096];
-	json_error_t error;
-	json_t *vectors;
-
-	ck_assert_msg(root != NULL, "EDGEREPLAY_ROOT names the project's folder");
-	ck_assert_int_lt(snprintf(path, sizeof(path), "%s/schema/vectors.json", root),
-			 (int)sizeof(path));
-	vectors = json_load_file(path, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &error);
-	ck_assert_msg(vectors != NULL, "%s: line %d: %s", path, error.line, error.text);
-	return vectors;
-}
-
-static struct text
-member_text(const json_t *object, const char *name)
-{
-	const json_t *value = json_object_get(object, name);
-
-	ck_assert_msg(json_is_string(value), "%s is a string", name);
-	return (struct text){json_string_value(value), json_string_length(value)};
-}
-
-static uint64_t
-member_uint(const json_t *object, const char *name)
-{
-	const json_t *value = json_object_get(object, name);
-
-	ck_assert_msg(json_is_integer(value), "%s is an integer", name);
-	return (uint64_t)json_integer_value(value);
-}
+#include "support/vectors.h"
 
 static void
 assert_hash(const struct hash *hash, const json_t *object, const char *name)
@@ -97,6 +64,57 @@ check_case(const json_t *vector)
 	}
 	return json_array_size(actions);
 }
+
+START_TEST(a_redacted_action_says_its_digest_and_no_other_action_can_be_taken_for_one)
+{
+	struct action action = {TEXT("phone"), 5, TEXT("t"), TEXT("milk")}, copy;
+	char text[HASH_TEXT_SIZE];
+	uint8_t bytes[PREIMAGE_SIZE_MAX];
+	struct hash digest, said;
+
+	chain_digest(&action, &digest);
+	ck_assert(!action_is_redacted(&action));
+	action_redact(&action, &digest, text);
+	ck_assert(action_is_redacted(&action));
+	chain_digest(&action, &said);
+	ck_assert(hash_equal(&said, &digest));
+	copy = action;
+	ck_assert_uint_eq(chain_preimage(&copy, bytes), 0);
+
+	/* Every action has a type; and what has none must say a digest. */
+	ck_assert(!type_is_valid(TEXT("")));
+	copy.type = TEXT("t");
+	ck_assert(!action_is_redacted(&copy));
+	copy = action;
+	copy.payload.size--;
+	ck_assert(!action_is_redacted(&copy));
+	text[3] = 'G';
+	ck_assert(!action_is_redacted(&action));
+}
+END_TEST
+
+START_TEST(an_id_is_read_as_it_is_written)
+{
+	const struct action action = {TEXT("phone"), 1790000000123, TEXT("t"), TEXT("milk")};
+	uint8_t id[ID_SIZE], read[ID_SIZE];
+	char text[ID_TEXT_SIZE];
+	struct hash digest;
+
+	chain_digest(&action, &digest);
+	chain_id(action.ts, &digest, id);
+	id_to_text(id, text);
+	ck_assert(id_from_text((struct text){text, sizeof(text)}, read));
+	ck_assert_mem_eq(id, read, ID_SIZE);
+	ck_assert(!id_from_text((struct text){text, sizeof(text) - 1}, read));
+	for (size_t i = 0; i < sizeof(text); i++) {
+		const char before = text[i];
+
+		text[i] = before == '-' ? '0' : '-';
+		ck_assert(!id_from_text((struct text){text, sizeof(text)}, read));
+		text[i] = before;
+	}
+}
+END_TEST
 
 START_TEST(every_vector_gives_its_genesis_digests_ids_and_links)
 {
@@ -295,6 +313,9 @@ main(void)
 		return EXIT_FAILURE;
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, every_vector_gives_its_genesis_digests_ids_and_links);
+	tcase_add_test(tests,
+		       a_redacted_action_says_its_digest_and_no_other_action_can_be_taken_for_one);
+	tcase_add_test(tests, an_id_is_read_as_it_is_written);
 	tcase_add_test(tests, every_bit_flipped_in_an_action_changes_its_digest);
 	tcase_add_test(tests, bytes_moved_between_device_type_and_payload_change_the_digest);
 	tcase_add_test(tests, a_digest_does_not_depend_on_how_its_bytes_are_handed_to_the_hash);

@@ -206,6 +206,9 @@ START_TEST(an_advice_that_is_not_known_means_stop)
 {
 	ck_assert_int_eq(read_sync(410, PROBLEM, "{\"code\":\"PRUNED\",\"retry\":\"snapshot\"}"),
 			 ANSWER_PROBLEM);
+	ck_assert_int_eq(answer.retry, RETRY_SNAPSHOT);
+	ck_assert_int_eq(read_sync(410, PROBLEM, "{\"code\":\"GONE\",\"retry\":\"elsewhere\"}"),
+			 ANSWER_PROBLEM);
 	ck_assert_int_eq(answer.retry, RETRY_NEVER);
 }
 END_TEST

@@ -132,6 +132,72 @@ START_TEST(rolling_back_puts_the_log_in_front_of_the_queue)
 }
 END_TEST
 
+START_TEST(a_phone_that_began_from_a_snapshot_has_nothing_before_it)
+{
+	struct position start = {.seq = 7}, genesis = {.seq = 0};
+	struct hash link;
+	uint64_t set_aside = 0;
+
+	memset(start.link.bytes, 7, sizeof(start.link.bytes));
+	chain_genesis(TEXT("log"), &genesis.link);
+	enqueue(9, "q");
+	ck_assert_int_eq(phone_store_begin(store), STATUS_OK);
+	ck_assert_int_eq(phone_store_begin_from(store, &start), STATUS_OK);
+	phone_store_abort(store);
+	ck_assert_uint_eq(phone_store_start(store)->seq, 0);
+	ck_assert_int_eq(phone_store_begin(store), STATUS_OK);
+	ck_assert_int_eq(phone_store_begin_from(store, &start), STATUS_OK);
+	ck_assert_int_eq(phone_store_commit(store), STATUS_OK);
+	reopen();
+	ck_assert(position_equal(&start, phone_store_start(store)));
+	ck_assert(position_equal(&start, phone_store_base(store)));
+	confirm(1, "a");
+	ck_assert_uint_eq(phone_store_base(store)->seq, 8);
+	ck_assert_int_eq(phone_store_link(store, 7, &link), STATUS_OK);
+	ck_assert(hash_equal(&link, &start.link));
+	ck_assert_int_eq(phone_store_link(store, 6, &link), STATUS_NOT_FOUND);
+	ck_assert_int_eq(phone_store_link(store, 0, &link), STATUS_OK);
+	/* Back to the beginning: what it has of its own goes round. */
+	ck_assert_int_eq(phone_store_begin(store), STATUS_OK);
+	ck_assert_int_eq(phone_store_roll_back(store, &genesis, &set_aside), STATUS_OK);
+	ck_assert_int_eq(phone_store_commit(store), STATUS_OK);
+	reopen();
+	ck_assert_uint_eq(set_aside, 0);
+	ck_assert_uint_eq(phone_store_start(store)->seq, 0);
+	ck_assert(position_equal(&genesis, phone_store_base(store)));
+	ck_assert_str_eq(queue().text, "a@1! q@9 ");
+}
+END_TEST
+
+START_TEST(what_was_confirmed_before_a_snapshot_was_gone_on_from_is_kept_and_can_be_given_back)
+{
+	struct position start = {.seq = 7}, ancestor = {.seq = 1};
+	uint64_t set_aside = 0;
+
+	memset(start.link.bytes, 7, sizeof(start.link.bytes));
+	confirm(1, "a");
+	confirm(2, "b");
+	enqueue(9, "q");
+	ck_assert_int_eq(phone_store_link(store, 1, &ancestor.link), STATUS_OK);
+	ck_assert_int_eq(phone_store_begin(store), STATUS_OK);
+	ck_assert_int_eq(phone_store_begin_from(store, &start), STATUS_OK);
+	ck_assert_int_eq(phone_store_commit(store), STATUS_OK);
+	reopen();
+	ck_assert(position_equal(&start, phone_store_base(store)));
+	confirm(8, "h");
+	ck_assert_str_eq(confirmed().text, "a@1 b@2 h@8 ");
+	ck_assert_str_eq(queue().text, "q@9 ");
+	ck_assert_int_eq(phone_store_begin(store), STATUS_OK);
+	ck_assert_int_eq(phone_store_roll_back(store, &ancestor, &set_aside), STATUS_OK);
+	ck_assert_int_eq(phone_store_commit(store), STATUS_OK);
+	reopen();
+	ck_assert_uint_eq(set_aside, 0);
+	ck_assert(position_equal(&ancestor, phone_store_base(store)));
+	ck_assert_str_eq(confirmed().text, "a@1 ");
+	ck_assert_str_eq(queue().text, "b@2! h@8! q@9 ");
+}
+END_TEST
+
 START_TEST(a_redacted_action_cannot_be_given_back)
 {
 	struct position genesis = *phone_store_base(store);
@@ -265,10 +331,14 @@ main(void)
 	tcase_add_test(cases, everything_survives_a_reopening);
 	tcase_add_test(cases, a_transaction_that_is_not_committed_leaves_nothing);
 	tcase_add_test(cases, a_second_process_is_refused_but_may_look);
+	tcase_add_test(cases, a_phone_that_began_from_a_snapshot_has_nothing_before_it);
 	tcase_add_test(cases, another_log_or_device_is_refused);
 	tcase_add_test(cases, confirming_takes_the_same_action_out_of_the_queue);
 	tcase_add_test(cases, the_links_are_the_chain);
 	tcase_add_test(cases, rolling_back_puts_the_log_in_front_of_the_queue);
+	tcase_add_test(
+		cases,
+		what_was_confirmed_before_a_snapshot_was_gone_on_from_is_kept_and_can_be_given_back);
 	tcase_add_test(cases, a_redacted_action_cannot_be_given_back);
 	tcase_add_test(cases, what_is_set_aside_leaves_the_queue_and_is_kept);
 	tcase_add_test(cases, a_rotten_link_or_digest_costs_no_action);

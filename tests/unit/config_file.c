@@ -86,7 +86,8 @@ START_TEST(help_names_every_option_with_its_default_and_its_range)
 		if (sscanf(line, "[%31[a-z_]]", section) == 1 ||
 		    sscanf(line, "# Range: %255[^\n]", range) == 1 || line[0] == '#')
 			continue;
-		ck_assert_int_eq(sscanf(line, "%63[a-z_] = %127s", key, value), 2);
+		value[0] = '\0'; /* a text may be empty */
+		ck_assert_int_ge(sscanf(line, "%63[a-z_] = %127[^\n]", key, value), 1);
 		snprintf(expected, sizeof(expected), "\n  --%s.%s=%s\n", section, key, value);
 		char *place = strstr(help, expected);
 		ck_assert_msg(place != NULL, "%s", expected);

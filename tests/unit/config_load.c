@@ -144,12 +144,14 @@ END_TEST
 
 START_TEST(sizes_may_have_units)
 {
-	ck_assert_int_eq(load_file("[limits]\nbody_bytes = 96KiB\npayload_bytes=1KiB\n"
-				   "[server]\nbody_memory=3GiB\ndrain_bytes=0MiB\n"),
-			 STATUS_OK);
+	ck_assert_int_eq(
+		load_file("[limits]\nbody_bytes = 96KiB\npayload_bytes=1KiB\n"
+			  "[server]\nbody_memory=3GiB\ndrain_bytes=0MiB\n[store]\nfree_min=1TiB\n"),
+		STATUS_OK);
 	ck_assert_uint_eq(config.limits.body_bytes, 98304);
 	ck_assert_uint_eq(config.server.body_memory, UINT64_C(3) << 30);
 	ck_assert_uint_eq(config.server.drain_bytes, 0);
+	ck_assert_uint_eq(config.store.free_min, UINT64_C(1) << 40);
 }
 END_TEST
 

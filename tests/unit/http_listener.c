@@ -156,6 +156,39 @@ START_TEST(with_several_threads_the_limit_holds_too)
 }
 END_TEST
 
+/* A connection that is served, or -1. */
+static int
+dial_served(void)
+{
+	int fd = dial();
+	const char *request = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
+	if (send_bytes(fd, request, strlen(request)) && is_answered(fd))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+START_TEST(an_address_has_so_many_connections_and_gets_each_back)
+{
+	struct listener_options options = harness_options();
+	options.address_connections = 2;
+	harness_start(&options);
+	int kept = dial_served();
+	for (unsigned round = 0; round < 5; round++) {
+		int other = -1;
+		wait_until((other = dial_served()) != -1);
+		for (unsigned i = 0; i < 3; i++) {
+			int beyond = dial();
+			ck_assert(is_closed(beyond));
+			close(beyond);
+		}
+		close(other);
+	}
+	close(kept);
+	harness_stop();
+}
+END_TEST
+
 /* --- addresses --- */
 
 static int
@@ -182,7 +215,7 @@ make_folder(char folder[64], char path[96])
 static void
 expect_no_start(const struct listener_options *options)
 {
-	struct app app = {NULL, app_begin, app_serve, app_refuse, app_end};
+	struct app app = {NULL, app_begin, app_serve, app_refuse, app_leave, app_end};
 	struct listener *listener = NULL;
 	const char *problem = NULL;
 	ck_assert_int_ne((int)listener_start(options, &app, &listener, &problem), STATUS_OK);
@@ -375,7 +408,7 @@ END_TEST
 START_TEST(a_connection_that_is_idle_too_long_is_closed)
 {
 	struct listener_options options = harness_options();
-	options.idle_sec = 1;
+	options.deadlines.idle_sec = 1;
 	harness_start(&options);
 	int silent = dial(), half = dial();
 	send_text(half, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
@@ -384,6 +417,35 @@ START_TEST(a_connection_that_is_idle_too_long_is_closed)
 	wait_until(atomic_load(&harness.ended) == 1);
 	close(silent);
 	close(half);
+	harness_stop();
+}
+END_TEST
+
+START_TEST(a_thread_that_hangs_is_noticed_and_one_that_sleeps_or_waits_for_others_is_not)
+{
+	struct listener_options options = harness_options();
+	options.threads = 2;
+	harness_start(&options);
+	int held = dial(), stalled = dial();
+	for (unsigned i = 0; i < 3; i++)
+		wait_until(listener_came_round(harness.listener));
+	send_text(held, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+	wait_until(atomic_load(&harness.held_count) == 1);
+	for (unsigned i = 0; i < 3; i++)
+		wait_until(listener_came_round(harness.listener));
+	atomic_store(&harness.stalled, true);
+	send_text(stalled, "GET /stall HTTP/1.1\r\nHost: a\r\n\r\n");
+	wait_until(atomic_load(&harness.stalling));
+	(void)listener_came_round(harness.listener); /* it may have been asked before it hung */
+	for (unsigned i = 0; i < 20; i++) {
+		usleep(10000);
+		ck_assert(!listener_came_round(harness.listener));
+	}
+	atomic_store(&harness.stalled, false);
+	wait_until(listener_came_round(harness.listener));
+	harness_let_go();
+	close(held);
+	close(stalled);
 	harness_stop();
 }
 END_TEST
@@ -399,6 +461,7 @@ main(void)
 		       as_many_requests_at_once_as_one_look_at_the_sockets_gives_are_all_served);
 	tcase_add_test(tests, clients_that_leave_at_once_do_not_keep_the_connections_they_had);
 	tcase_add_test(tests, with_several_threads_the_limit_holds_too);
+	tcase_add_test(tests, an_address_has_so_many_connections_and_gets_each_back);
 	tcase_add_test(tests, a_unix_socket_has_its_mode_replaces_a_stale_file_and_is_removed);
 	tcase_add_test(tests, a_file_that_is_no_socket_is_not_replaced);
 	tcase_add_test(tests, another_socket_at_our_path_is_left_alone);
@@ -408,6 +471,9 @@ main(void)
 	tcase_add_test(tests, an_inherited_socket_is_served_and_stays_open);
 	tcase_add_test(tests, ipv6_is_served_where_the_machine_has_it);
 	tcase_add_test(tests, a_connection_that_is_idle_too_long_is_closed);
+	tcase_add_test(
+		tests,
+		a_thread_that_hangs_is_noticed_and_one_that_sleeps_or_waits_for_others_is_not);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

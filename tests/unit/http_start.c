@@ -3,8 +3,8 @@
 
 #include "support/http_harness.h"
 
-/* Threads are made in this order: the harness's own, that of hangup, the workers. */
-enum { RESUMER, HANGUP, FIRST_WORKER, SECOND_WORKER };
+/* Threads are made in this order: the harness's own, the workers. */
+enum { RESUMER, FIRST_WORKER, SECOND_WORKER };
 
 static atomic_uint created;
 static unsigned slow = UINT_MAX;    /* after this thread's start its maker is held up */
@@ -70,12 +70,12 @@ END_TEST
 
 START_TEST(a_start_that_fails_half_way_says_so)
 {
-	struct app app = {NULL, app_begin, app_serve, app_refuse, app_end};
+	struct app app = {NULL, app_begin, app_serve, app_refuse, app_leave, app_end};
 	struct listener_options options = harness_options();
 	const char *problem = NULL;
 	options.inherited_fd = listening();
 	int fd = call(options.inherited_fd, "/hold");
-	atomic_store(&created, HANGUP);
+	atomic_store(&created, FIRST_WORKER);
 	slow = FIRST_WORKER;
 	failing = SECOND_WORKER;
 	harness.held = queue_new(4096);
@@ -94,7 +94,7 @@ main(void)
 	TCase *tests = tcase_create("start");
 	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, a_request_that_is_resumed_while_threads_start_is_answered,
-			    HANGUP, SECOND_WORKER + 1);
+			    RESUMER, SECOND_WORKER + 1);
 	tcase_add_test(tests, a_start_that_fails_half_way_says_so);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

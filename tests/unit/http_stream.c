@@ -40,6 +40,33 @@ START_TEST(a_stream_arrives_whole_and_the_connection_goes_on)
 }
 END_TEST
 
+START_TEST(a_stream_of_known_size_says_it_and_is_not_gzipped)
+{
+	static const size_t sizes[] = {0, 32, 65536, 3200000};
+	int fd = dial();
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		char length[32];
+		struct answer answer;
+		snprintf(length, sizeof(length), "%zu", sizes[i]);
+		send_format(fd,
+			    "GET /sized?%zu HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n",
+			    sizes[i]);
+		answer = read_answer(fd);
+		ck_assert(header_is(&answer, "Content-Length", length));
+		ck_assert_ptr_null(header_of(&answer, "Content-Encoding"));
+		expect_lines(&answer.body, sizes[i]);
+		answer_release(&answer);
+		send_format(fd, "HEAD /sized?%zu HTTP/1.1\r\nHost: a\r\n\r\n", sizes[i]);
+		ck_assert(try_read_head(fd, &answer));
+		ck_assert(header_is(&answer, "Content-Length", length));
+		answer_release(&answer);
+	}
+	send_text(fd, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+	expect_answer(fd, 200, "hello");
+	close(fd);
+}
+END_TEST
+
 START_TEST(a_gzipped_stream_decodes_to_the_same_bytes)
 {
 	static const size_t sizes[] = {0, 32, 65536, 3200000};
@@ -166,6 +193,41 @@ START_TEST(a_client_that_leaves_in_mid_stream_is_no_warning)
 }
 END_TEST
 
+/* --- memory --- */
+
+static void
+expect_status(const char *target, unsigned status)
+{
+	struct answer answer;
+	int fd = dial();
+	send_format(fd, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", target);
+	ck_assert(try_read_answer(fd, &answer, true));
+	ck_assert_uint_eq(answer.status, status);
+	answer_release(&answer);
+	close(fd);
+}
+
+START_TEST(beyond_the_memory_for_answers_only_small_ones_are_given)
+{
+	struct listener_options options = harness_options();
+	options.answer_memory = (size_t)24 << 20;
+	harness_start(&options);
+	expect_status("/big?16000000", 200);
+	int reader = dial();
+	send_text(reader, "GET /big?16000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+	wait_until(atomic_load(&harness.begun) == 2);
+	wait_until(recv(reader, &(char){0}, 1, MSG_PEEK | MSG_DONTWAIT) == 1);
+	expect_status("/big?16000000", 429);
+	expect_status("/big?10000", 200);
+	expect_status("/stream?1000", 200);
+	close(reader);
+	wait_until(atomic_load(&harness.ended) == atomic_load(&harness.begun));
+	expect_status("/big?16000000", 200);
+	harness_stop();
+	ck_assert_uint_eq(atomic_load(&harness.begun), atomic_load(&harness.ended));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -174,12 +236,17 @@ main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, harness_stop);
 	tcase_add_test(tests, a_stream_arrives_whole_and_the_connection_goes_on);
+	tcase_add_test(tests, a_stream_of_known_size_says_it_and_is_not_gzipped);
 	tcase_add_test(tests, a_gzipped_stream_decodes_to_the_same_bytes);
 	tcase_add_test(tests, a_client_of_http_1_0_gets_the_stream_until_the_close);
 	tcase_add_test(tests, fifty_megabytes_to_a_slow_reader_take_bounded_memory);
 	tcase_add_test(tests, the_largest_line_that_a_log_can_have_is_streamed);
 	tcase_add_test(tests, a_client_that_leaves_in_mid_stream_ends_its_request_once);
 	tcase_add_test(tests, a_client_that_leaves_in_mid_stream_is_no_warning);
+	TCase *memory = tcase_create("memory");
+	tcase_set_timeout(memory, 60);
+	tcase_add_test(memory, beyond_the_memory_for_answers_only_small_ones_are_given);
+	suite_add_tcase(suite, memory);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

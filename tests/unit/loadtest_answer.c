@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chain/receipt.h"
 #include "support/runner.h"
 
 #define ROOM 4096
@@ -104,6 +105,53 @@ START_TEST(a_fast_forward_is_checked_in_every_member)
 	assert_lie(body, "\"new\"", "\"new\"", &again);
 	again.copies = COPIES_UNKNOWN;
 	ck_assert_ptr_null(judge(body, &again));
+}
+END_TEST
+
+/* The answer to a pull at seq 7, with a receipt of some position if so given. */
+static const char *
+judge_receipt(bool asked, bool given, uint64_t seq, const struct hash *link)
+{
+	const struct expectation expected = {.base = {7, links[7]},
+					     .before = {7, links[7]},
+					     .head = {7, links[7]},
+					     .claimed = links[7],
+					     .receipt = asked};
+	const uint8_t seed[NOTE_SEED_SIZE] = {1};
+	struct receipt_signers signers = {.count = 1};
+	const struct receipt receipt = {.log = TEXT("log"), .position = {seq, *link}, .msec = 5};
+	struct buffer note, body;
+	note_signer_make(TEXT("server"), seed, &signers.signers[0]);
+	buffer_init(&note, RECEIPT_SIZE_MAX);
+	buffer_init(&body, ROOM);
+	receipt_write(&receipt, &signers, &note);
+	buffer_printf(&body,
+		      "{\"seq\":7,\"stateHash\":\"%s\",\"serverTimestamp\":5,\"applied\":0,"
+		      "\"duplicates\":0,\"refused\":0,\"fastForward\":true,\"backoffMs\":0",
+		      hex[7]);
+	if (given)
+		buffer_append_text(&body, TEXT(",\"receipt\":\""));
+	for (size_t i = 0; given && i < note.size; i++) {
+		const bool newline = note.data[i] == '\n';
+		buffer_append(&body, newline ? "\\n" : note.data + i, newline ? 2 : 1);
+	}
+	buffer_append_text(&body, given ? TEXT("\"}") : TEXT("}"));
+	buffer_append(&body, "", 1);
+	ck_assert(!note.failed && !body.failed);
+	const char *why = judge(body.data, &expected);
+	buffer_release(&note);
+	buffer_release(&body);
+	return why;
+}
+
+START_TEST(a_receipt_is_there_if_asked_for_and_says_what_the_answer_says)
+{
+	ck_assert_ptr_null(judge_receipt(true, true, 7, &links[7]));
+	ck_assert_ptr_null(judge_receipt(false, false, 7, &links[7]));
+	ck_assert_ptr_nonnull(judge_receipt(true, false, 7, &links[7]));
+	ck_assert_ptr_nonnull(judge_receipt(false, true, 7, &links[7]));
+	ck_assert_ptr_nonnull(judge_receipt(true, true, 6, &links[7]));
+	ck_assert_ptr_nonnull(judge_receipt(true, true, 7, &links[6]));
 }
 END_TEST
 
@@ -248,6 +296,7 @@ main(void)
 	TCase *tests = tcase_create("answer");
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_test(tests, a_fast_forward_is_checked_in_every_member);
+	tcase_add_test(tests, a_receipt_is_there_if_asked_for_and_says_what_the_answer_says);
 	tcase_add_test(tests, a_rebase_is_checked_down_to_the_missed_actions);
 	tcase_add_test(tests, a_repeat_after_others_wrote_has_them_behind_its_own);
 	tcase_add_test(tests, a_page_must_link_to_what_was_known);

@@ -29,6 +29,7 @@ setup(void)
 	ck_assert_int_eq(histogram_init(&result.latency), STATUS_OK);
 	ck_assert_int_eq(histogram_init(&result.service), STATUS_OK);
 	ck_assert_int_eq(histogram_init(&result.refused), STATUS_OK);
+	ck_assert_int_eq(histogram_init(&result.events), STATUS_OK);
 	plan.mode = "sync";
 }
 
@@ -38,6 +39,7 @@ teardown(void)
 	histogram_release(&result.latency);
 	histogram_release(&result.service);
 	histogram_release(&result.refused);
+	histogram_release(&result.events);
 	free(result.series);
 }
 
@@ -135,8 +137,9 @@ START_TEST(an_empty_result_has_every_key)
 		"transportErrors",   "duplicates",	 "refusedActions", "wrongAnswers",
 		"unexpectedStatuses"};
 	static const char *const histograms[] = {"latencyMs", "serviceMs", "refusedMs"};
-	static const char *const others[] = {"plan", "mode",  "statuses", "codes",   "daemon",
-					     "load", "audit", "chaos",	  "waiters", "series"};
+	static const char *const others[] = {"plan",	"mode",	       "statuses", "codes",
+					     "daemon",	"load",	       "audit",	   "chaos",
+					     "waiters", "subscribers", "series"};
 	json_t *json = written_json();
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		ck_assert_double_eq(number_at(json, NULL, numbers[i]), 0);
@@ -147,6 +150,7 @@ START_TEST(an_empty_result_has_every_key)
 	ck_assert(json_is_null(json_object_get(json, "daemon")));
 	ck_assert(json_is_null(json_object_get(json, "chaos")));
 	ck_assert(json_is_null(json_object_get(json, "waiters")));
+	ck_assert(json_is_null(json_object_get(json, "subscribers")));
 	ck_assert_ptr_null(json_object_get(json, "replay"));
 	json_decref(json);
 }

@@ -7,6 +7,7 @@
 #include "store/sqlite/anchor.h"
 #include "support/disk.h"
 #include "support/runner.h"
+#include "support/sanitizer.h"
 #include "support/store_fixture.h"
 
 #define LOGS 2
@@ -120,11 +121,7 @@ check_logs(struct world *world, int groups)
 	for (size_t i = 0; i < LOGS; i++) {
 		struct model_log view = world->logs[i];
 		view.count = (size_t)groups * ACTIONS;
-		view.head = (struct head){.position.link = view.genesis};
-		if (view.count > 0)
-			view.head = (struct head){
-				.position = {view.count, view.actions[view.count - 1].link},
-				.received_at = view.actions[view.count - 1].received_at};
+		view.head = model_head_at(&view, view.count);
 		fixture_check_log(&world->fixture, &view);
 		fixture_check_facts(&world->fixture, &view);
 	}
@@ -244,12 +241,7 @@ accept_and_die(struct world *world, unsigned nth)
 	_exit(EXIT_SUCCESS);
 }
 
-/* A fork takes seconds with ThreadSanitizer's shadow memory. */
-#ifdef __SANITIZE_THREAD__
-#define STRIDE 10
-#else
-#define STRIDE 1
-#endif
+#define STRIDE BY_SANITIZER(1, 1, 10)
 
 /* One of each kind: the files are older, the shard begins anew, a journal file is made, and the anchor. */
 static const size_t deadly[] = {0, 1, 5, 6};

@@ -1,14 +1,14 @@
 /* A shard's anchor: what was written last is what counts, whatever a crash or rot does to a slot. */
 #include "base/log.h"
 #include "store/sqlite/anchor.h"
-#include "support/disk.h"
+#include "support/power.h"
 #include "support/engine_fixture.h"
 #include "support/runner.h"
 
 #define ID (const uint8_t *)"0123456789abcdef"
 #define FILE_SIZE (4096 + 64)
 #define SLOT_SIZE 64
-#define CUTS_MAX 64
+#define MOMENTS 40
 
 struct world {
 	struct fixture fixture; /* its folder */
@@ -187,8 +187,8 @@ END_TEST
 
 /* What a power cut left at each moment, and what was known to be synced then. */
 struct cuts {
-	struct disk_image images[CUTS_MAX];
-	uint64_t synced[CUTS_MAX], attempted[CUTS_MAX];
+	struct power_image images[MOMENTS * POWER_CUTS];
+	uint64_t synced[MOMENTS * POWER_CUTS], attempted[MOMENTS * POWER_CUTS];
 	uint64_t now_synced, now_attempted;
 	unsigned count;
 };
@@ -197,10 +197,12 @@ static void
 on_moment(void *cookie)
 {
 	struct cuts *cuts = cookie;
-	CHECK(cuts->count < CUTS_MAX);
-	disk_cut_power(&cuts->images[cuts->count], cuts->count);
-	cuts->synced[cuts->count] = cuts->now_synced;
-	cuts->attempted[cuts->count++] = cuts->now_attempted;
+	CHECK(cuts->count < MOMENTS * POWER_CUTS);
+	for (int way = 0; way < POWER_CUTS; way++) {
+		power_cut(&cuts->images[cuts->count], way, cuts->count);
+		cuts->synced[cuts->count] = cuts->now_synced;
+		cuts->attempted[cuts->count++] = cuts->now_attempted;
+	}
 }
 
 START_TEST(a_power_cut_leaves_what_was_synced_or_what_was_on_its_way)
@@ -208,7 +210,7 @@ START_TEST(a_power_cut_leaves_what_was_synced_or_what_was_on_its_way)
 	static struct cuts cuts;
 	struct world world;
 	world_init(&world);
-	disk_watch(world.fixture.dir, _i == 0 ? 512 : 8);
+	power_watch(world.fixture.dir, _i == 0 ? 512 : 8);
 	disk.moment = on_moment;
 	disk.cookie = &cuts;
 	for (uint64_t last = 1; last <= 20; last++) {
@@ -217,15 +219,17 @@ START_TEST(a_power_cut_leaves_what_was_synced_or_what_was_on_its_way)
 		cuts.now_synced = last;
 	}
 	disk.moment = NULL;
-	ck_assert_uint_eq(cuts.count, 40);
+	ck_assert_uint_eq(cuts.count, MOMENTS * POWER_CUTS);
+	power_unwatch();
 	for (unsigned i = 0; i < cuts.count; i++) {
 		struct anchor anchor;
 		const char *problem = "";
-		disk_lay_out(&cuts.images[i], world.fixture.dir);
+		power_lay_out(&cuts.images[i], world.fixture.dir);
 		ck_assert_msg(anchor_open(&anchor, world.path, ID, false, &problem) == STATUS_OK,
 			      "%s", problem);
 		ck_assert(anchor.last == cuts.synced[i] || anchor.last == cuts.attempted[i]);
 		anchor_close(&anchor);
+		power_forget(&cuts.images[i]);
 	}
 	world_release(&world);
 }

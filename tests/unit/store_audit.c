@@ -27,6 +27,7 @@ static const struct plant plants[] = {
 	 "link"},
 	{"UPDATE logs SET seq = 39 WHERE name = 'alice'", "alice", 40, "beyond the head"},
 	{"UPDATE logs SET link = zeroblob(32) WHERE name = 'alice'", "alice", 40, "head"},
+	{"UPDATE logs SET bytes = bytes + 1 WHERE name = 'alice'", "alice", 40, "bytes"},
 	{"UPDATE logs SET name = 'alicf' WHERE name = 'alice'", "alicf", 1, "link"},
 	{"UPDATE logs SET name = '..' WHERE name = 'alice'", "..", 0, "name"},
 	{"UPDATE logs SET received_at = 1 WHERE name = 'alice'", "alice", 40, "received"},
@@ -209,7 +210,9 @@ START_TEST(a_row_that_is_not_in_the_index_of_stamps_is_found)
 			      "DELETE FROM sqlite_schema WHERE name = 'actions_stamp';");
 	fixture_sql(&fixture, "DELETE FROM actions WHERE log = " ALICE " AND seq = 40;"
 			      "UPDATE logs SET seq = 39, link = (SELECT link FROM actions"
-			      " WHERE log = logs.id AND seq = 39) WHERE name = 'alice';"
+			      " WHERE log = logs.id AND seq = 39), bytes = (SELECT"
+			      " sum(length(CAST(device || type || payload AS BLOB)))"
+			      " FROM actions WHERE log = logs.id) WHERE name = 'alice';"
 			      "UPDATE batches SET last = 39 WHERE log = " ALICE " AND last = 40;");
 	fixture_sql(
 		&fixture,

@@ -248,6 +248,90 @@ START_TEST(a_tool_makes_nothing)
 }
 END_TEST
 
+/* What a reshard makes of it: the manifest alone says where the shard files are. */
+START_TEST(a_manifest_may_name_a_folder_of_the_shard_files)
+{
+	struct directory first, again;
+	const char *problem = NULL;
+	make_data_directory(2);
+	ck_assert_int_eq(directory_open_existing(&first, path, &problem), STATUS_OK);
+	struct directory other = {.path = first.path, .lock = -1, .shards = 8, .in_folder = true};
+	memset(other.ids, 7, sizeof(other.ids));
+	ck_assert_int_eq(directory_replace(&other, &problem), STATUS_OK);
+	directory_close(&first);
+	ck_assert_int_eq(directory_open(&again, path, 8, &problem), STATUS_OK);
+	ck_assert(!again.is_new && again.in_folder);
+	ck_assert_mem_eq(again.ids, other.ids, 8 * SHARD_ID_SIZE);
+	char *shard = directory_shard_path(&again, 7);
+	ck_assert_ptr_nonnull(strstr(shard, "/shards-8/shard-07.db"));
+	free(shard);
+	directory_close(&again);
+	/* A folder of another count is no manifest of ours. */
+	char command[256];
+	snprintf(command, sizeof(command), "sed -i s/shards-8/shards-4/ '%s/manifest'", path);
+	ck_assert_int_eq(system(command), 0);
+	ck_assert_int_eq(directory_open_existing(&again, path, &problem),
+			 STATUS_STORAGE_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(problem, "not a manifest"));
+}
+END_TEST
+
+START_TEST(a_folder_of_shard_files_without_a_manifest_is_a_lost_manifest)
+{
+	struct directory directory;
+	const char *problem = NULL;
+	char folder_path[128];
+	make_data_directory(1);
+	snprintf(folder_path, sizeof(folder_path), "%s/shards-4", path);
+	ck_assert_int_eq(mkdir(folder_path, 0700), 0);
+	snprintf(folder_path, sizeof(folder_path), "%s/manifest", path);
+	ck_assert_int_eq(unlink(folder_path), 0);
+	ck_assert_int_eq(directory_open(&directory, path, 4, &problem), STATUS_STORAGE_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(problem, "no manifest"));
+}
+END_TEST
+
+START_TEST(a_restore_is_no_directory_before_its_end_and_the_next_one_begins_anew)
+{
+	struct directory directory;
+	const struct directory from = {.shards = 2, .ids = {{1}, {2}}};
+	const char *problem = NULL;
+	ck_assert_int_eq(directory_open_restore(&directory, path, &from, &problem), STATUS_OK);
+	touch("shard-00.db");
+	directory_close(&directory);
+	ck_assert_int_eq(directory_open(&directory, path, 2, &problem), STATUS_STORAGE_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(problem, "restore"));
+	ck_assert_int_eq(directory_open_restore(&directory, path, &from, &problem), STATUS_OK);
+	ck_assert(!exists("shard-00.db"));
+	ck_assert_int_eq(directory_commit(&directory, &problem), STATUS_OK);
+	directory_close(&directory);
+	ck_assert(!exists("manifest.restore"));
+	ck_assert_int_eq(directory_open_restore(&directory, path, &from, &problem),
+			 STATUS_STORAGE_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(problem, "data directory already"));
+	ck_assert_int_eq(directory_open(&directory, path, 2, &problem), STATUS_OK);
+	ck_assert_mem_eq(directory.ids, from.ids, 2 * SHARD_ID_SIZE);
+	directory_close(&directory);
+}
+END_TEST
+
+START_TEST(a_restore_that_is_abandoned_leaves_nothing_and_one_into_data_is_refused)
+{
+	struct directory directory;
+	const struct directory from = {.shards = 1};
+	const char *problem = NULL;
+	ck_assert_int_eq(directory_open_restore(&directory, path, &from, &problem), STATUS_OK);
+	touch("shard-00.anchor");
+	directory_abandon(&directory);
+	directory_close(&directory);
+	ck_assert(!exists("shard-00.anchor") && !exists("manifest.restore"));
+	touch("shard-00.db");
+	ck_assert_int_eq(directory_open_restore(&directory, path, &from, &problem),
+			 STATUS_STORAGE_UNAVAILABLE);
+	ck_assert(exists("shard-00.db"));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -263,6 +347,12 @@ main(void)
 	tcase_add_test(cases, shard_files_without_a_manifest_are_refused_and_kept);
 	tcase_add_test(cases, a_manifest_with_any_byte_changed_is_refused_or_the_same);
 	tcase_add_test(cases, a_tool_makes_nothing);
+	tcase_add_test(cases, a_manifest_may_name_a_folder_of_the_shard_files);
+	tcase_add_test(cases, a_folder_of_shard_files_without_a_manifest_is_a_lost_manifest);
+	tcase_add_test(cases,
+		       a_restore_is_no_directory_before_its_end_and_the_next_one_begins_anew);
+	tcase_add_test(cases,
+		       a_restore_that_is_abandoned_leaves_nothing_and_one_into_data_is_refused);
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);
 	return runner_run(runner);

@@ -1,4 +1,5 @@
 /* What is rotten is found, marks its own log and no other, and what was acknowledged is kept. */
+#include "store/sqlite/damage.h"
 #include "support/runner.h"
 #include "support/store_fixture.h"
 
@@ -370,6 +371,29 @@ START_TEST(a_rotten_name_in_the_journal_marks_no_other_log)
 }
 END_TEST
 
+START_TEST(a_mark_by_who_has_read_the_log_before_it_was_erased_does_not_open_it)
+{
+	const struct gone erased = {.erased_at = 77, .cleared = 30}, reopened = {.cleared = 30};
+	struct hash genesis;
+	struct head good = {.position.seq = 20}, lower = {.position.seq = 10};
+	struct damage *damage = damage_new();
+	ck_assert_ptr_nonnull(damage);
+	chain_genesis(TEXT("bad"), &genesis);
+	ck_assert_int_eq(damage_mark(damage, TEXT("bad"), &genesis, &good, "x"), STATUS_OK);
+	damage_set_gone(damage, &genesis, &erased);
+	ck_assert_int_eq(damage_mark(damage, TEXT("bad"), &genesis, &lower, "x"), STATUS_OK);
+	ck_assert_uint_eq(lower.position.seq, 10);
+	ck_assert_uint_eq(lower.gone.erased_at, 77);
+	/* Nor does one of before it was opened erase it. */
+	damage_set_gone(damage, &genesis, &reopened);
+	struct head lowest = {.position.seq = 5, .gone = erased};
+	ck_assert_int_eq(damage_mark(damage, TEXT("bad"), &genesis, &lowest, "x"), STATUS_OK);
+	ck_assert_uint_eq(lowest.position.seq, 5);
+	ck_assert_uint_eq(lowest.gone.erased_at, 0);
+	damage_free(damage);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -392,6 +416,7 @@ main(void)
 	tcase_add_test(tests, a_rotten_journal_row_and_those_behind_it_are_kept);
 	tcase_add_test(tests, a_journal_row_that_says_nothing_marks_its_log_by_the_row_behind_it);
 	tcase_add_test(tests, a_rotten_name_in_the_journal_marks_no_other_log);
+	tcase_add_test(tests, a_mark_by_who_has_read_the_log_before_it_was_erased_does_not_open_it);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	return runner_run(runner);

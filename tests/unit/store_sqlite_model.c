@@ -2,6 +2,7 @@
 #include <poll.h>
 
 #include "support/runner.h"
+#include "support/sanitizer.h"
 #include "support/store_fixture.h"
 
 #define LOGS 5
@@ -76,7 +77,7 @@ START_TEST(random_writes_are_read_back_as_a_plain_model_has_them)
 {
 	struct world world;
 	world_init(&world, (uint64_t)_i + 1);
-	for (int step = 0; step < 120; step++) {
+	for (int step = 0; step < BY_SANITIZER(120, 60, 60); step++) {
 		write_group(&world, 12, 200);
 		tend(&world);
 		if (step % 5 == 0)
@@ -96,7 +97,7 @@ START_TEST(a_crash_after_any_step_loses_nothing_acknowledged)
 	struct world world;
 	world_init(&world, (uint64_t)_i + 100);
 	world.fixture.options.slice_actions = 3;
-	for (int step = 0; step < 40; step++) {
+	for (int step = 0; step < BY_SANITIZER(40, 20, 20); step++) {
 		if (fixture_random(&world.fixture, 3) == 0)
 			tend(&world);
 		else
@@ -118,7 +119,8 @@ START_TEST(a_clean_stop_leaves_no_journal_and_no_wal)
 {
 	struct world world;
 	world_init(&world, 3);
-	for (int i = 0; i < 20; i++)
+	/* The applier takes its time. */
+	for (int i = 0; i < 20 || (i < 1000 && fixture_wal_size(&world.fixture) == 0); i++)
 		write_group(&world, 6, 100);
 	struct engine *engine = world.fixture.engine;
 	ck_assert_int_gt(fixture_wal_size(&world.fixture), 0);

@@ -9,6 +9,7 @@
 
 #include "base/big_endian.h"
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "base/problem.h"
 #include "store/sqlite/beside.h"
 
@@ -75,20 +76,25 @@ anchor_create(const char *path, const uint8_t id[ANCHOR_ID_SIZE], uint64_t last,
 {
 	uint8_t bytes[STRIDE + SLOT_SIZE] = {0};
 	struct anchor anchor = {.turn = 1, .last = last};
-	const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	FAIL_POINT(BEFORE_ANCHOR_CREATE);
+	const int fd = beside_make(path);
 	*problem = problem_format("%s cannot be made: %s", path, strerrordesc_np(errno));
 	if (fd == -1)
 		return beside_failed(path, "create");
 	memcpy(anchor.id, id, ANCHOR_ID_SIZE);
 	make_slot(bytes, &anchor);
 	enum status status = STATUS_OK;
+	FAIL_POINT(AFTER_ANCHOR_OPEN);
 	/* All of it: a later write changes no size. */
 	if (pwrite(fd, bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
 		status = beside_failed(path, "write");
 	else if (fsync(fd) == -1)
 		status = beside_failed(path, "sync");
 	(void)close(fd);
-	return status == STATUS_OK ? beside_sync_folder(path) : status;
+	FAIL_POINT(BEFORE_ANCHOR_FOLDER);
+	status = status == STATUS_OK ? beside_sync_folder(path) : status;
+	FAIL_POINT(AFTER_ANCHOR_CREATE);
+	return status;
 }
 
 static enum status
@@ -166,7 +172,12 @@ anchor_write(struct anchor *anchor)
 	anchor->last = last;
 	anchor->turn++;
 	make_slot(slot, anchor);
+	FAIL_POINT(BEFORE_ANCHOR_WRITE);
 	if (pwrite(anchor->fd, slot, SLOT_SIZE, anchor->turn % 2 == 0 ? STRIDE : 0) != SLOT_SIZE)
 		return beside_failed(anchor->path, "write");
-	return fdatasync(anchor->fd) == -1 ? beside_failed(anchor->path, "sync") : STATUS_OK;
+	FAIL_POINT(BEFORE_ANCHOR_SYNC);
+	if (fdatasync(anchor->fd) == -1)
+		return beside_failed(anchor->path, "sync");
+	FAIL_POINT(AFTER_ANCHOR_SYNC);
+	return STATUS_OK;
 }

@@ -1,10 +1,12 @@
 #include "store/sqlite/applier.h"
 
 #include <sys/resource.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/failpoint.h"
+#include "base/metrics.h"
 #include "store/sqlite/in_place.h"
 
 #define NICENESS 10
@@ -41,12 +43,27 @@ anchor_if_due(struct applier *applier)
 
 /* Without the lock. */
 static enum status
+write_notes(struct applier *applier)
+{
+	lock(applier);
+	struct state_notes notes = applier->notes;
+	applier->notes = (struct state_notes){.count = 0};
+	unlock(applier);
+	return state_rows_write(applier->state_rows, &notes);
+}
+
+/* Likewise. */
+static enum status
 work(struct applier *applier, uint64_t generation, uint64_t last_id,
      struct apply_progress *progress)
 {
+	const uint64_t began = clock_monotonic_usec();
 	enum status status = db_sync_commits(applier->db, false);
 	if (status == STATUS_OK)
 		status = apply_step(applier->apply, applier->slice_actions, progress);
+	histogram_add(HISTOGRAM_SLICE, clock_monotonic_usec() - began);
+	if (status == STATUS_OK && progress->ended)
+		status = write_notes(applier);
 	if (status == STATUS_OK && progress->ended) {
 		FAIL_POINT(BEFORE_IN_PLACE);
 		status = in_place_record(applier->db, generation, last_id);
@@ -77,6 +94,20 @@ work_locked(struct applier *applier)
 }
 
 static void
+note_locked(struct applier *applier)
+{
+	unlock(applier);
+	enum status status = db_sync_commits(applier->db, false);
+	if (status == STATUS_OK)
+		status = write_notes(applier);
+	if (status == STATUS_OK)
+		status = checkpoint_if_due(&applier->checkpointer);
+	lock(applier);
+	applier->status = status;
+	applier->rest = REST_DUE;
+}
+
+static void
 rest_locked(struct applier *applier)
 {
 	bool complete = false;
@@ -88,6 +119,56 @@ rest_locked(struct applier *applier)
 	applier->status = status;
 	applier->wants_rest = false;
 	applier->rest = complete ? REST_REACHED : REST_IN_VAIN;
+}
+
+/* A step of the copy, or its end. */
+static void
+back_up_locked(struct applier *applier)
+{
+	struct backup *backup = &applier->backup;
+	struct backup_figures figures = backup->figures;
+	const bool may_end = !applier->has_work;
+	const char *over = backup_is_over(backup);
+	applier->copying = true;
+	unlock(applier);
+	if (over != NULL)
+		backup_give_up(backup, over, &figures);
+	else
+		backup_step(backup, applier->db, may_end, &figures);
+	lock(applier);
+	backup->figures = figures;
+	applier->copying = false;
+}
+
+/* Until something changes, or a copy that runs is to go on. */
+static void
+wait_locked(struct applier *applier)
+{
+	uint64_t due_at;
+	if (applier->held || !backup_runs(&applier->backup, &due_at)) {
+		CHECK(pthread_cond_wait(&applier->changed, &applier->lock) == 0);
+		return;
+	}
+	const struct timespec until = {.tv_sec = (time_t)(due_at / 1000000),
+				       .tv_nsec = (long)(due_at % 1000000 * 1000)};
+	(void)pthread_cond_timedwait(&applier->changed, &applier->lock, &until);
+}
+
+static bool
+backup_is_due(const struct applier *applier)
+{
+	uint64_t due_at;
+	return !applier->held && backup_runs(&applier->backup, &due_at) &&
+	       due_at <= clock_monotonic_usec();
+}
+
+/* What is not whole is nothing. */
+static void
+end_backup_locked(struct applier *applier, const char *why)
+{
+	struct backup *backup = &applier->backup;
+	if (backup->figures.state == BACKUP_RUNNING)
+		backup_give_up(backup, why, &backup->figures);
 }
 
 /* Nobody waits for it until the tail is full: whoever answers requests goes first. Linux has a
@@ -107,14 +188,38 @@ applier_main(void *cookie)
 	while (!applier->stopping && applier->status == STATUS_OK) {
 		if (applier->has_work)
 			work_locked(applier);
+		else if (applier->notes.count > 0)
+			note_locked(applier);
 		else if (applier->wants_rest)
 			rest_locked(applier);
-		else
-			CHECK(pthread_cond_wait(&applier->changed, &applier->lock) == 0);
+		else if (!backup_is_due(applier))
+			wait_locked(applier);
+		/* Right behind the end of a generation: the next one may be there at once. */
+		if (applier->status == STATUS_OK && backup_is_due(applier))
+			back_up_locked(applier);
 		signal_changed(applier);
 	}
+	end_backup_locked(applier, "the shard has stopped");
 	unlock(applier);
 	return NULL;
+}
+
+void
+applier_init(struct applier *applier)
+{
+	pthread_condattr_t monotonic;
+	CHECK(pthread_condattr_init(&monotonic) == 0);
+	CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+	CHECK(pthread_mutex_init(&applier->lock, NULL) == 0);
+	CHECK(pthread_cond_init(&applier->changed, &monotonic) == 0);
+	CHECK(pthread_condattr_destroy(&monotonic) == 0);
+}
+
+void
+applier_release(struct applier *applier)
+{
+	(void)pthread_cond_destroy(&applier->changed);
+	(void)pthread_mutex_destroy(&applier->lock);
 }
 
 enum status
@@ -125,13 +230,12 @@ applier_start(struct applier *applier)
 	applier->status = STATUS_OK;
 	checkpointer_init(&applier->checkpointer, applier->db, applier->anchor);
 	applier->anchored_at = clock_monotonic_msec();
-	CHECK(pthread_mutex_init(&applier->lock, NULL) == 0);
-	CHECK(pthread_cond_init(&applier->changed, NULL) == 0);
-	if (pthread_create(&applier->thread, NULL, applier_main, applier) == 0)
-		return STATUS_OK;
-	(void)pthread_cond_destroy(&applier->changed);
-	(void)pthread_mutex_destroy(&applier->lock);
-	return STATUS_STORAGE_UNAVAILABLE;
+	if (pthread_create(&applier->thread, NULL, applier_main, applier) != 0)
+		return STATUS_STORAGE_UNAVAILABLE;
+	lock(applier);
+	applier->runs = true;
+	unlock(applier);
+	return STATUS_OK;
 }
 
 void
@@ -139,15 +243,35 @@ applier_stop(struct applier *applier)
 {
 	lock(applier);
 	applier->stopping = true;
+	applier->runs = false;
 	signal_changed(applier);
 	unlock(applier);
 	CHECK(pthread_join(applier->thread, NULL) == 0);
-	(void)pthread_cond_destroy(&applier->changed);
-	(void)pthread_mutex_destroy(&applier->lock);
+	state_notes_free(&applier->notes);
+}
+
+static void
+take_notes_locked(struct applier *applier, struct state_notes *notes)
+{
+	if (applier->notes.count > 0)
+		return;
+	applier->notes = *notes;
+	*notes = (struct state_notes){.count = 0};
 }
 
 void
-applier_hand(struct applier *applier, uint64_t generation, uint64_t last_id)
+applier_hand_notes(struct applier *applier, struct state_notes *notes)
+{
+	lock(applier);
+	CHECK(!applier->has_work);
+	take_notes_locked(applier, notes);
+	signal_changed(applier);
+	unlock(applier);
+}
+
+void
+applier_hand(struct applier *applier, uint64_t generation, uint64_t last_id,
+	     struct state_notes *notes)
 {
 	lock(applier);
 	CHECK(!applier->has_work && !applier->progress.ended);
@@ -156,6 +280,7 @@ applier_hand(struct applier *applier, uint64_t generation, uint64_t last_id)
 	applier->last_id = last_id;
 	applier->progress = (struct apply_progress){0};
 	applier->told = 0;
+	take_notes_locked(applier, notes);
 	signal_changed(applier);
 	unlock(applier);
 }
@@ -220,4 +345,59 @@ applier_rest_now(struct applier *applier, bool *complete)
 	const enum status status = applier->status;
 	unlock(applier);
 	return status;
+}
+
+void
+applier_hold(struct applier *applier, const char *why)
+{
+	lock(applier);
+	applier->held = true;
+	while (applier->copying)
+		CHECK(pthread_cond_wait(&applier->changed, &applier->lock) == 0);
+	if (why != NULL && applier->backup.figures.state == BACKUP_RUNNING) {
+		end_backup_locked(applier, why);
+		applier->backup.figures.again = true;
+	}
+	unlock(applier);
+}
+
+void
+applier_let_go(struct applier *applier)
+{
+	lock(applier);
+	applier->held = false;
+	signal_changed(applier);
+	unlock(applier);
+}
+
+enum status
+applier_back_up(struct applier *applier, const struct backup_order *order)
+{
+	enum status status = STATUS_STORAGE_UNAVAILABLE;
+	lock(applier);
+	/* While it runs the anchor is there; a commit is acknowledged after the anchor knows of it. */
+	if (applier->runs && applier->status == STATUS_OK)
+		status = backup_begin(
+			&applier->backup, order,
+			atomic_load_explicit(&applier->anchor->synced, memory_order_acquire));
+	if (status == STATUS_OK)
+		signal_changed(applier);
+	unlock(applier);
+	return status;
+}
+
+void
+applier_look_at_backup(struct applier *applier, struct backup_figures *figures)
+{
+	lock(applier);
+	backup_look(&applier->backup, figures);
+	unlock(applier);
+}
+
+void
+applier_end_backup(struct applier *applier)
+{
+	lock(applier);
+	backup_end(&applier->backup);
+	unlock(applier);
 }

@@ -8,6 +8,9 @@
 #include "store/sqlite/in_place.h"
 #include "store/sqlite/slice.h"
 
+/* A slice that a crash cut off comes again. */
+#define INSERT_ONCE "INSERT OR IGNORE INTO "
+
 struct apply {
 	struct db *db;
 	struct tail *tail;
@@ -37,19 +40,21 @@ prepare(struct apply *apply)
 		struct statement **statement;
 		const char *sql;
 	} statements[] = {
-		{&apply->insert_actions, "INSERT OR IGNORE INTO actions (" SLICE_ACTION_COLUMNS ")"
-					 " SELECT " SLICE_ACTION_COLUMNS " FROM " SLICE_ACTIONS},
-		{&apply->insert_batches, "INSERT OR IGNORE INTO batches (" SLICE_BATCH_COLUMNS ")"
-					 " SELECT " SLICE_BATCH_COLUMNS " FROM " SLICE_BATCHES},
-		{&apply->insert_action, "INSERT OR IGNORE INTO actions (" SLICE_ACTION_COLUMNS ")"
-					" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
-		{&apply->insert_batch, "INSERT OR IGNORE INTO batches (" SLICE_BATCH_COLUMNS ")"
-				       " VALUES (?1, ?2, ?3, ?4, ?5)"},
+		{&apply->insert_actions,
+		 INSERT_ONCE "actions (" SLICE_ACTION_COLUMNS ")"
+			     " SELECT " SLICE_ACTION_COLUMNS " FROM " SLICE_ACTIONS},
+		{&apply->insert_batches,
+		 INSERT_ONCE "batches (" SLICE_BATCH_COLUMNS ")"
+			     " SELECT " SLICE_BATCH_COLUMNS " FROM " SLICE_BATCHES},
+		{&apply->insert_action, INSERT_ONCE "actions (" SLICE_ACTION_COLUMNS ")"
+						    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
+		{&apply->insert_batch, INSERT_ONCE "batches (" SLICE_BATCH_COLUMNS ")"
+						   " VALUES (?1, ?2, ?3, ?4, ?5)"},
 		{&apply->link, "SELECT link FROM actions WHERE log = ?1 AND seq = ?2"},
-		{&apply->insert_log, "INSERT INTO logs (id, name, seq, link, received_at)"
-				     " VALUES (?1, ?2, ?3, ?4, ?5)"},
-		{&apply->update_log, "UPDATE logs SET seq = ?2, link = ?3, received_at = ?4"
-				     " WHERE id = ?1 AND seq < ?2"},
+		{&apply->insert_log, "INSERT INTO logs (id, name, seq, link, received_at, bytes)"
+				     " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
+		{&apply->update_log, "UPDATE logs SET seq = ?2, link = ?3, received_at = ?4,"
+				     " bytes = ?5 WHERE id = ?1 AND seq < ?2"},
 		{&apply->keep, "INSERT OR REPLACE INTO journal (id, record) VALUES (?1, ?2)"},
 	};
 	enum status status = slice_attach(&apply->slice, apply->db);
@@ -124,6 +129,8 @@ write_head(struct apply *apply)
 	statement_bind_u64(statement, at++, batch->first_seq + apply->head_action);
 	statement_bind_hash(statement, at++, &batch->actions[apply->head_action].link);
 	statement_bind_u64(statement, at++, batch->received_at);
+	statement_bind_u64(statement, at++,
+			   batch->log_bytes - tail_batch_bytes(batch, apply->head_action + 1));
 	return run_on_rows(apply, statement);
 }
 

@@ -6,10 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/metrics.h"
+
+#define MODE 0600 /* users' data */
 
 char *
 beside_path(const char *shard_path, const char *suffix)
@@ -19,6 +22,33 @@ beside_path(const char *shard_path, const char *suffix)
 	char *made;
 	const int size = asprintf(&made, "%.*s.%s", (int)stem, shard_path, suffix);
 	return size == -1 ? NULL : made;
+}
+
+bool
+beside_give(int fd, const char *path)
+{
+	struct stat info;
+	if (geteuid() != 0)
+		return true;
+	char *copy = strdup(path);
+	const bool given = copy != NULL && stat(dirname(copy), &info) == 0 &&
+			   fchown(fd, info.st_uid, info.st_gid) == 0;
+	free(copy);
+	return given;
+}
+
+int
+beside_make(const char *path)
+{
+	/* Exclusively: what another has put there, a link say, must not be given away. */
+	const int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, MODE);
+	if (fd == -1 || beside_give(fd, path))
+		return fd;
+	const int error = errno;
+	(void)close(fd);
+	(void)unlink(path);
+	errno = error;
+	return -1;
 }
 
 enum status

@@ -2,7 +2,9 @@
 
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/failpoint.h"
+#include "base/metrics.h"
 #include "store/sqlite/beside.h"
 #include "store/sqlite/in_place.h"
 
@@ -13,6 +15,15 @@
 /* From here on readers have kept the WAL from starting over for too long: wait for them a moment.
  */
 #define PAGES_STARVED (16 * PAGES)
+
+static enum status
+timed(struct checkpointer *checkpointer, enum checkpoint mode, bool *complete)
+{
+	const uint64_t began = clock_monotonic_usec();
+	const enum status status = db_checkpoint(checkpointer->db, mode, complete);
+	histogram_add(HISTOGRAM_CHECKPOINT, clock_monotonic_usec() - began);
+	return status;
+}
 
 void
 checkpointer_init(struct checkpointer *checkpointer, struct db *db, struct anchor *anchor)
@@ -47,9 +58,9 @@ checkpoint_if_due(struct checkpointer *checkpointer)
 	bool complete;
 	checkpointer->due = pages + PAGES;
 	FAIL_POINT(BEFORE_CHECKPOINT);
-	const enum status status = db_checkpoint(
-		checkpointer->db, pages < PAGES_STARVED ? CHECKPOINT_PASSIVE : CHECKPOINT_RESTART,
-		&complete);
+	const enum status status =
+		timed(checkpointer, pages < PAGES_STARVED ? CHECKPOINT_PASSIVE : CHECKPOINT_RESTART,
+		      &complete);
 	FAIL_POINT(AFTER_CHECKPOINT);
 	return status == STATUS_OK && complete ? anchor_file(checkpointer) : status;
 }
@@ -59,12 +70,11 @@ checkpoint_all(struct checkpointer *checkpointer, bool *complete)
 {
 	checkpointer->due = PAGES;
 	checkpointer->seen = 0;
-	enum status status = db_checkpoint(checkpointer->db, CHECKPOINT_RESTART, complete);
+	enum status status = timed(checkpointer, CHECKPOINT_RESTART, complete);
 	if (status != STATUS_OK)
 		return status;
 	if (!*complete)
 		return anchor_write(checkpointer->anchor);
 	status = anchor_file(checkpointer);
-	return status == STATUS_OK ? db_checkpoint(checkpointer->db, CHECKPOINT_TRUNCATE, complete)
-				   : status;
+	return status == STATUS_OK ? timed(checkpointer, CHECKPOINT_TRUNCATE, complete) : status;
 }

@@ -11,6 +11,7 @@
 struct damaged_log {
 	struct hash genesis; /* the key */
 	struct head good;
+	bool gone_is_told; /* by who removed: later than what any mark says of it */
 	UT_hash_handle hh;
 };
 
@@ -64,6 +65,15 @@ damage_find(struct damage *damage, const struct hash *genesis, struct head *good
 	return log != NULL;
 }
 
+uint64_t
+damage_count(struct damage *damage)
+{
+	CHECK(pthread_mutex_lock(&damage->lock) == 0);
+	const uint64_t count = HASH_COUNT(damage->logs);
+	CHECK(pthread_mutex_unlock(&damage->lock) == 0);
+	return count;
+}
+
 static struct damaged_log *
 add_locked(struct damage *damage, const struct hash *genesis, const struct head *good)
 {
@@ -80,6 +90,16 @@ add_locked(struct damage *damage, const struct hash *genesis, const struct head 
 	return log;
 }
 
+/* Who met this may have read the log before it was erased. */
+static void
+lower_locked(struct damaged_log *log, const struct head *good)
+{
+	const struct gone gone = log->good.gone;
+	log->good = *good;
+	if (log->gone_is_told || gone.erased_at > 0)
+		log->good.gone = gone;
+}
+
 enum status
 damage_mark(struct damage *damage, struct text name, const struct hash *genesis, struct head *good,
 	    const char *what)
@@ -91,7 +111,7 @@ damage_mark(struct damage *damage, struct text name, const struct hash *genesis,
 	if (first)
 		log = add_locked(damage, genesis, good);
 	else if (lowered)
-		log->good = *good;
+		lower_locked(log, good);
 	if (log != NULL)
 		*good = log->good;
 	CHECK(pthread_mutex_unlock(&damage->lock) == 0);
@@ -106,4 +126,25 @@ damage_mark(struct damage *damage, struct text name, const struct hash *genesis,
 		return STATUS_STORAGE_UNAVAILABLE;
 	}
 	return STATUS_OK;
+}
+
+void
+damage_set_gone(struct damage *damage, const struct hash *genesis, const struct gone *gone)
+{
+	CHECK(pthread_mutex_lock(&damage->lock) == 0);
+	struct damaged_log *log = find_locked(damage, genesis);
+	if (log != NULL) {
+		log->good.gone = *gone;
+		log->gone_is_told = true;
+	}
+	CHECK(pthread_mutex_unlock(&damage->lock) == 0);
+}
+
+enum status
+damage_doubt(struct text log)
+{
+	log_limited(LOG_ERROR, "store",
+		    "an index is damaged, and what it does not lead to is in doubt",
+		    LOG_TEXT("log", log));
+	return STATUS_INDEX_DAMAGED;
 }

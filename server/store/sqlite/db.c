@@ -1,18 +1,17 @@
 #include "store/sqlite/db.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sqlite3.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/problem.h"
+#include "store/sqlite/db_file.h"
 
 /* No string or record is longer; a request's body is bounded far below. */
 #define VALUE_SIZE_MAX (256 * 1024 * 1024)
@@ -37,12 +36,26 @@ struct db {
 	struct statement *statements;
 	struct statement *begin, *begin_immediate, *commit, *rollback;
 	uint64_t wal_pages;
-	bool unsynced; /* commits are not synced */
+	bool unsynced;	/* commits are not synced */
+	bool malformed; /* that is why the last call failed */
 };
 
+/* Before a call of SQLite that may fail. */
 static void
-report(const struct db *db, const char *operation, int code)
+begin_call(struct db *db)
 {
+	db->malformed = false;
+	errno = 0;
+}
+
+/* SQLite says of a page that the disk did not give what it says of a malformed one. What the system said
+ * last tells them apart: only what was read can be malformed. */
+static void
+report(struct db *db, const char *operation, int code)
+{
+	const int kind = code & 0xff;
+	db->malformed = (kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB) && errno != EIO &&
+			errno != ENXIO && errno != ERANGE;
 	counter_add(COUNTER_STORAGE_FAULTS, 1);
 	/* A malformed page is met by whoever asks for what was on it. */
 	log_limited(LOG_ERROR, "store", "SQLite failed", LOG_STR("file", db->path),
@@ -108,7 +121,7 @@ set_up(struct db *db, enum db_access access)
 		return STATUS_STORAGE_UNAVAILABLE;
 	static const char *const pragmas[] = {
 		"PRAGMA mmap_size = 0",	   "PRAGMA cell_size_check = 1", "PRAGMA temp_store = 2",
-		"PRAGMA foreign_keys = 0", "PRAGMA synchronous = FULL",	 "PRAGMA secure_delete = 0",
+		"PRAGMA foreign_keys = 0", "PRAGMA synchronous = FULL",	 "PRAGMA secure_delete = 1",
 	};
 	for (size_t i = 0; i < sizeof(pragmas) / sizeof(pragmas[0]); i++) {
 		if (db_run(db, pragmas[i]) != STATUS_OK)
@@ -116,7 +129,7 @@ set_up(struct db *db, enum db_access access)
 	}
 	if (access == DB_CREATE && db_run(db, PAGE_SIZE_SQL) != STATUS_OK)
 		return STATUS_STORAGE_UNAVAILABLE;
-	if (db_run(db, access == DB_READ ? READER_CACHE_SQL : WRITER_CACHE_SQL) != STATUS_OK)
+	if (db_run(db, access >= DB_READ ? READER_CACHE_SQL : WRITER_CACHE_SQL) != STATUS_OK)
 		return STATUS_STORAGE_UNAVAILABLE;
 
 	/* The hook takes the place of SQLite's own checkpoint after so many pages: checkpoint
@@ -138,61 +151,39 @@ configure_once(void)
 	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-static bool
-is_empty(const char *path)
-{
-	struct stat info;
-	return stat(path, &info) == 0 && info.st_size == 0;
-}
-
-static bool
-is_there(const char *path)
-{
-	return access(path, F_OK) == 0;
-}
-
 enum status
 db_open(const char *path, enum db_access access, struct db **out, const char **problem)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	CHECK(pthread_once(&once, configure_once) == 0);
-
 	*out = NULL;
-	bool there = is_there(path);
-	if (there && access == DB_CREATE) {
-		*problem = problem_format("%s is there already and a new shard file was to be made:"
-					  " move it away or restore the directory's manifest",
-					  path);
-		return STATUS_STORAGE_UNAVAILABLE;
-	}
-	if (!there && access != DB_CREATE)
-		return problem_set(problem, STATUS_LOG_DAMAGED, "%s is missing", path);
-	/* SQLite would take it for a new one, and remove the WAL. */
-	if (there && is_empty(path))
-		return problem_set(problem, STATUS_LOG_DAMAGED, "%s is empty", path);
+	enum status status = db_file_ready(path, access == DB_CREATE, problem);
+	if (status != STATUS_OK)
+		return status;
 	struct db *db = calloc(1, sizeof(*db));
 	if (db != NULL)
 		db->path = strdup(path);
 	if (db == NULL || db->path == NULL) {
 		free(db);
-		*problem = "out of memory";
-		return STATUS_STORAGE_UNAVAILABLE;
+		return problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "out of memory");
 	}
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
-	if (access == DB_READ)
-		flags |= SQLITE_OPEN_READONLY;
-	else
-		flags |= SQLITE_OPEN_READWRITE | (access == DB_CREATE ? SQLITE_OPEN_CREATE : 0);
-	int rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
+	flags |= access >= DB_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+	int rc = access == DB_READ_AT_REST ? db_file_open_at_rest(path, flags, &db->handle)
+					   : sqlite3_open_v2(path, &db->handle, flags, NULL);
 	if (rc != SQLITE_OK || set_up(db, access) != STATUS_OK) {
 		if (rc != SQLITE_OK)
 			report(db, "open", rc);
-		const bool malformed = db->handle != NULL && db_is_malformed(db);
-		*problem = problem_format("%s cannot be opened as a database (%s)", path,
-					  db->handle == NULL ? "out of memory"
-							     : sqlite3_errmsg(db->handle));
+		/* Its first transaction was cut off, though others came after it. */
+		const bool is_hot =
+			sqlite3_extended_errcode(db->handle) == SQLITE_READONLY_ROLLBACK;
+		const bool is_damaged = db->malformed || is_hot;
+		status = is_damaged ? STATUS_LOG_DAMAGED : STATUS_STORAGE_UNAVAILABLE;
+		(void)problem_set(problem, status, "%s cannot be opened as a database (%s)%s", path,
+				  sqlite3_errmsg(db->handle),
+				  access == DB_READ_AT_REST && !is_damaged ? DB_FILE_ADVICE : "");
 		db_close(db);
-		return malformed ? STATUS_LOG_DAMAGED : STATUS_STORAGE_UNAVAILABLE;
+		return status;
 	}
 	*out = db;
 	return STATUS_OK;
@@ -203,17 +194,19 @@ db_use_wal(struct db *db)
 {
 	sqlite3_stmt *handle = NULL;
 	bool wal = false;
+	begin_call(db);
 	int rc = sqlite3_prepare_v2(db->handle, "PRAGMA journal_mode = WAL", -1, &handle, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(handle);
-	if (rc == SQLITE_ROW) {
+	if (rc == SQLITE_OK && sqlite3_step(handle) == SQLITE_ROW) {
 		const unsigned char *mode = sqlite3_column_text(handle, 0);
 		wal = mode != NULL && strcmp((const char *)mode, "wal") == 0;
 	}
-	if (!wal)
-		report(db, "journal_mode = WAL", rc);
-	sqlite3_finalize(handle);
-	return wal ? STATUS_OK : STATUS_STORAGE_UNAVAILABLE;
+	/* It says so before the file does: that is written at the end, and may fail. */
+	if (rc == SQLITE_OK)
+		rc = sqlite3_finalize(handle);
+	if (wal && rc == SQLITE_OK)
+		return STATUS_OK;
+	report(db, "journal_mode = WAL", rc);
+	return STATUS_STORAGE_UNAVAILABLE;
 }
 
 void
@@ -235,6 +228,7 @@ db_close(struct db *db)
 enum status
 db_run(struct db *db, const char *sql)
 {
+	begin_call(db);
 	int rc = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		return STATUS_OK;
@@ -246,6 +240,7 @@ enum status
 db_query_u64(struct db *db, const char *sql, uint64_t *value)
 {
 	sqlite3_stmt *handle = NULL;
+	begin_call(db);
 	int rc = sqlite3_prepare_v2(db->handle, sql, -1, &handle, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(handle);
@@ -260,13 +255,12 @@ db_query_u64(struct db *db, const char *sql, uint64_t *value)
 enum status
 db_prepare(struct db *db, const char *sql, struct statement **out)
 {
+	begin_call(db);
 	struct statement *statement = calloc(1, sizeof(*statement));
-	if (statement == NULL) {
-		report(db, sql, SQLITE_NOMEM);
-		return STATUS_STORAGE_UNAVAILABLE;
-	}
-	int rc = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
-				    &statement->handle, NULL);
+	int rc = SQLITE_NOMEM;
+	if (statement != NULL)
+		rc = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
+					&statement->handle, NULL);
 	if (rc != SQLITE_OK) {
 		report(db, sql, rc);
 		free(statement);
@@ -346,6 +340,7 @@ db_checkpoint(struct db *db, enum checkpoint kind, bool *complete)
 		[CHECKPOINT_TRUNCATE] = SQLITE_CHECKPOINT_TRUNCATE,
 	};
 	int pages = 0, moved = 0;
+	begin_call(db);
 	int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, modes[kind], &pages, &moved);
 	if (rc != SQLITE_OK && rc != SQLITE_BUSY) {
 		report(db, "checkpoint", rc);
@@ -362,8 +357,7 @@ db_checkpoint(struct db *db, enum checkpoint kind, bool *complete)
 bool
 db_is_malformed(const struct db *db)
 {
-	const int code = sqlite3_errcode(db->handle) & 0xff;
-	return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+	return db->malformed;
 }
 
 const char *
@@ -406,24 +400,11 @@ statement_bind_hash(struct statement *statement, int index, const struct hash *h
 	statement_bind_blob(statement, index, hash->bytes, HASH_SIZE);
 }
 
-int
-statement_columns(struct statement *statement)
-{
-	return sqlite3_column_count(statement->handle);
-}
-
-void
-statement_bind_row(struct statement *statement, struct statement *row)
-{
-	for (int i = 0; i < statement_columns(row); i++)
-		remember_bind(statement, sqlite3_bind_value(statement->handle, i + 1,
-							    sqlite3_column_value(row->handle, i)));
-}
-
 enum step
 statement_step(struct statement *statement)
 {
 	int rc = statement->bind_error;
+	begin_call(statement->db);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(statement->handle);
 	if (rc == SQLITE_ROW)
@@ -432,8 +413,8 @@ statement_step(struct statement *statement)
 		return STEP_DONE;
 	report(statement->db, sqlite3_sql(statement->handle), rc);
 	/* What the schema does not let be is there already: rows have rotted. */
-	return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_CONSTRAINT ? STEP_DAMAGED
-										 : STEP_FAULT;
+	const bool is_rot = statement->db->malformed || (rc & 0xff) == SQLITE_CONSTRAINT;
+	return is_rot ? STEP_DAMAGED : STEP_FAULT;
 }
 
 void
@@ -450,6 +431,12 @@ statement_run(struct statement *statement)
 	enum step step = statement_step(statement);
 	statement_reset(statement);
 	return step == STEP_DONE ? STATUS_OK : STATUS_STORAGE_UNAVAILABLE;
+}
+
+bool
+statement_is_null(struct statement *statement, int column)
+{
+	return sqlite3_column_type(statement->handle, column) == SQLITE_NULL;
 }
 
 uint64_t

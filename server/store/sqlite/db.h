@@ -26,12 +26,14 @@ struct statement;
 enum db_access {
 	DB_CREATE, /* the file must not be there */
 	DB_WRITE,
-	DB_READ, /* never writes, never checkpoints */
+	DB_READ,	 /* this and the next never write, never checkpoint */
+	DB_READ_AT_REST, /* nobody writes it meanwhile: also where nothing can be made beside it, unless it
+			    has a write-ahead log to read */
 };
 
 /* What a step came to. STEP_DAMAGED: SQLite found the file malformed where it looked, or rows that a
  * constraint does not allow beside what was to be written. A transaction that writes can then only be
- * rolled back. */
+ * rolled back. A page that the disk did not give is a fault. */
 enum step { STEP_ROW, STEP_DONE, STEP_DAMAGED, STEP_FAULT };
 
 enum checkpoint { CHECKPOINT_PASSIVE, CHECKPOINT_RESTART, CHECKPOINT_TRUNCATE };
@@ -81,7 +83,7 @@ uint64_t db_wal_pages(const struct db *);
  * transaction may begin the WAL anew. Readers in the way are no error. */
 MUST_CHECK enum status db_checkpoint(struct db *, enum checkpoint, bool *complete);
 
-/* Whether the last thing that failed did so because the file is malformed, and not for the disk. */
+/* Whether the last call failed because the file is malformed, and not for the disk. */
 bool db_is_malformed(const struct db *);
 
 const char *db_path(const struct db *);
@@ -95,16 +97,13 @@ void statement_bind_text(struct statement *, int index, struct text);
 void statement_bind_blob(struct statement *, int index, const void *, size_t);
 void statement_bind_hash(struct statement *, int index, const struct hash *);
 
-/* Binds every column of the row that another statement is at, of whatever kind. */
-void statement_bind_row(struct statement *, struct statement *row);
-int statement_columns(struct statement *);
-
 MUST_CHECK enum step statement_step(struct statement *);
 void statement_reset(struct statement *);
 
 /* Steps a statement that gives no rows, and resets it. */
 MUST_CHECK enum status statement_run(struct statement *);
 
+bool statement_is_null(struct statement *, int column);
 uint64_t statement_u64(struct statement *, int column);
 struct text statement_text(struct statement *, int column); /* of a TEXT or BLOB */
 

@@ -1,14 +1,24 @@
 #include "store/sqlite/gather.h"
 
+#include "base/log.h"
 #include "store/sqlite/tail_stamps.h"
+
+/* A log of which something is in the tail, else NULL. */
+static struct tail_log *
+find_in_tail(const struct gatherer *gatherer, const struct lookup *lookup)
+{
+	struct tail_log *log = tail_find(gatherer->tail, lookup->genesis);
+	return log == NULL || log->count == 0 ? NULL : log;
+}
 
 /* From the tail. False: ask the rows. */
 static bool
 answer_from_tail(const struct gatherer *gatherer, struct lookup *lookup)
 {
-	struct tail_log *log = tail_find(gatherer->tail, lookup->genesis);
-	if (log == NULL || log->count == 0)
+	struct tail_log *log = find_in_tail(gatherer, lookup);
+	if (log == NULL)
 		return false;
+	const bool is_all = log->items[log->first]->first_seq == 1;
 	const struct tail_batch *batch;
 	switch (lookup->kind) {
 	case LOOKUP_HEAD:
@@ -19,7 +29,7 @@ answer_from_tail(const struct gatherer *gatherer, struct lookup *lookup)
 		if (batch == NULL && log->items[log->first]->first_seq == lookup->seq + 1)
 			batch = log->items[log->first];
 		if (batch == NULL)
-			return lookup->seq > log->head.position.seq;
+			return is_all || lookup->seq > log->head.position.seq;
 		lookup->found = true;
 		lookup->link = *tail_batch_link(batch, lookup->seq);
 		return true;
@@ -27,7 +37,7 @@ answer_from_tail(const struct gatherer *gatherer, struct lookup *lookup)
 		const uint64_t seq = tail_stamps_find(log, lookup->device, lookup->ts);
 		batch = tail_batch_at(log, seq);
 		if (batch == NULL)
-			return false;
+			return is_all;
 		struct action action;
 		tail_batch_action(batch, (size_t)(seq - batch->first_seq), &action);
 		lookup->taken.found = true;
@@ -38,9 +48,24 @@ answer_from_tail(const struct gatherer *gatherer, struct lookup *lookup)
 	case LOOKUP_NEWEST:
 		/* The rows may have a later one: a healed action comes with an old stamp. */
 		lookup->newest = tail_stamps_newest(log, lookup->device);
-		return false;
+		return is_all;
 	}
 	return false;
+}
+
+/* Of a log in the tail the number is known, and that there are rows: no index is asked for it. */
+static enum status
+find_log(const struct gatherer *gatherer, const struct lookup *lookup, struct log_row *log)
+{
+	const struct tail_log *in_tail = find_in_tail(gatherer, lookup);
+	if (in_tail == NULL)
+		return rows_log(gatherer->rows, lookup->log, lookup->genesis, log);
+	*log = (struct log_row){.name = lookup->log,
+				.found = true,
+				.id = in_tail->id,
+				.genesis = *lookup->genesis,
+				.head = in_tail->head};
+	return STATUS_OK;
 }
 
 /* *suspect: the seq that did not verify. */
@@ -50,7 +75,7 @@ answer_from_rows(const struct gatherer *gatherer, struct lookup *lookup, struct 
 {
 	struct rows *rows = gatherer->rows;
 	*suspect = 1;
-	enum status status = rows_log(rows, lookup->log, lookup->genesis, log);
+	enum status status = find_log(gatherer, lookup, log);
 	if (status != STATUS_OK)
 		return status;
 	uint64_t newest = 0;
@@ -116,7 +141,7 @@ answer(const struct gatherer *gatherer, struct lookup *lookup)
 	struct log_row log;
 	uint64_t suspect;
 	enum status status = answer_from_rows(gatherer, lookup, &log, &suspect);
-	if (status != STATUS_LOG_DAMAGED)
+	if (status != STATUS_LOG_DAMAGED && status != STATUS_INDEX_DAMAGED)
 		return status;
 
 	/* Once more, from the file: it may have been a page in memory. */
@@ -126,7 +151,14 @@ answer(const struct gatherer *gatherer, struct lookup *lookup)
 	status = db_begin(db, false);
 	if (status == STATUS_OK)
 		status = answer_from_rows(gatherer, lookup, &log, &suspect);
-	return status == STATUS_LOG_DAMAGED ? mark(gatherer, lookup, &log, suspect) : status;
+	if (status == STATUS_LOG_DAMAGED && log.found)
+		return mark(gatherer, lookup, &log, suspect);
+	if (status != STATUS_LOG_DAMAGED && status != STATUS_INDEX_DAMAGED)
+		return status;
+	lookup->status = damage_doubt(lookup->log);
+	lookup->found = false;
+	lookup->taken.found = false;
+	return STATUS_OK;
 }
 
 enum status
@@ -134,8 +166,14 @@ gather_lookups(const struct gatherer *gatherer, struct lookup *lookups, size_t c
 {
 	struct db *db = rows_db(gatherer->rows);
 	enum status status = db_begin(db, false);
-	for (size_t i = 0; i < count && status == STATUS_OK; i++)
-		status = answer(gatherer, &lookups[i]);
+	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+		/* What cannot be read of one log is no reason to stop the others. */
+		if (answer(gatherer, &lookups[i]) == STATUS_OK)
+			continue;
+		log_limited(LOG_ERROR, "store", "a log cannot be read",
+			    LOG_TEXT("log", lookups[i].log));
+		lookups[i].status = STATUS_STORAGE_UNAVAILABLE;
+	}
 	db_rollback(db);
 	return status;
 }

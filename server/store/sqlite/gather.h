@@ -21,7 +21,7 @@ struct gatherer {
 };
 
 /* Answers all, in one snapshot. A log in which something does not verify is marked, and its lookups
- * say so. */
+ * say so; so do those of a log that cannot be read, which is not marked. */
 MUST_CHECK enum status gather_lookups(const struct gatherer *, struct lookup *, size_t count);
 
 #endif

@@ -1,6 +1,9 @@
 #include "store/sqlite/generations.h"
 
+#include "base/clock.h"
 #include "base/failpoint.h"
+
+#define NOTES_MSEC 1000
 
 enum status
 generations_begin(struct generations *generations, uint64_t generation)
@@ -12,6 +15,8 @@ generations_begin(struct generations *generations, uint64_t generation)
 enum status
 generations_append(struct generations *generations, struct tail_batch *first)
 {
+	if (!tail_is_filling(generations->tail))
+		generations->filling_since = clock_monotonic_msec();
 	for (struct tail_batch *batch = first; batch != NULL; batch = batch->next)
 		batch->journal_id = generations->next_id++;
 	const enum status status =
@@ -19,6 +24,50 @@ generations_append(struct generations *generations, struct tail_batch *first)
 	if (status == STATUS_OK)
 		anchor_synced(generations->applier.anchor, generations->next_id - 1);
 	return status;
+}
+
+void
+generations_note(struct generations *generations, struct text log, const struct kept_state *kept)
+{
+	if (generations->notes.count == 0)
+		generations->notes_since = clock_monotonic_msec();
+	state_notes_add(&generations->notes, log, kept);
+}
+
+void
+generations_tend_notes(struct generations *generations, uint64_t *wait_msec)
+{
+	const uint64_t now = clock_monotonic_msec();
+	const uint64_t at = generations->notes_since + NOTES_MSEC;
+	if (generations->notes.count == 0)
+		return;
+	if (now >= at)
+		applier_hand_notes(&generations->applier, &generations->notes);
+	else if (at - now < *wait_msec)
+		*wait_msec = at - now;
+}
+
+uint64_t
+generations_since(const struct generations *generations)
+{
+	const struct tail *tail = generations->tail;
+	if (tail_is_applying(tail))
+		return generations->applying_since;
+	return tail_is_filling(tail) ? generations->filling_since : 0;
+}
+
+uint64_t
+generations_bytes(const struct generations *generations)
+{
+	const struct tail *tail = generations->tail;
+	const struct journal_file *files = generations->files;
+	const unsigned filling = generations->filling;
+	uint64_t bytes = 0;
+	if (tail_is_filling(tail))
+		bytes += files[filling].end - JOURNAL_HEAD_SIZE;
+	if (tail_is_applying(tail))
+		bytes += files[1 - filling].end - JOURNAL_HEAD_SIZE;
+	return bytes;
 }
 
 bool
@@ -35,7 +84,9 @@ generations_hand_over(struct generations *generations)
 	const uint64_t generation = generations->files[generations->filling].generation;
 	FAIL_POINT(BEFORE_FREEZE);
 	tail_freeze(generations->tail);
-	applier_hand(&generations->applier, generation, generations->next_id - 1);
+	generations->applying_since = generations->filling_since;
+	applier_hand(&generations->applier, generation, generations->next_id - 1,
+		     &generations->notes);
 	generations->filling = 1 - generations->filling;
 	FAIL_POINT(BEFORE_BEGIN);
 	const enum status status = journal_file_begin(&generations->files[generations->filling],
@@ -97,8 +148,12 @@ generations_settle_down(struct generations *generations, bool *complete)
 	enum status status = generations_collect(generations);
 	while (status == STATUS_OK && (tail_is_applying(tail) || tail_is_filling(tail)))
 		status = wait_for_applier(generations);
-	if (status == STATUS_OK)
-		status = applier_rest_now(&generations->applier, complete);
+	do {
+		if (status == STATUS_OK)
+			applier_hand_notes(&generations->applier, &generations->notes);
+		if (status == STATUS_OK)
+			status = applier_rest_now(&generations->applier, complete);
+	} while (status == STATUS_OK && generations->notes.count > 0);
 	FAIL_POINT(BEFORE_EMPTY);
 	/* Only now: until the WAL is in the file, what it holds rests on a sync. */
 	for (unsigned i = 0; i < 2 && status == STATUS_OK && *complete; i++)

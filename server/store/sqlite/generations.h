@@ -27,8 +27,12 @@ struct generations {
 	struct tail *tail;
 	struct applier applier;
 	struct journal_file files[2];
-	uint64_t next_id; /* of a record */
+	uint64_t next_id;	  /* of a record */
+	struct state_notes notes; /* on states at what fills, or before */
+	uint64_t notes_since;	  /* monotonic milliseconds */
 
+	/* Monotonic milliseconds: when what fills, and what is put in place, began to be acknowledged. */
+	uint64_t filling_since, applying_since;
 	unsigned filling; /* the file; the other one has what is applied, or nothing needed */
 };
 
@@ -41,6 +45,18 @@ MUST_CHECK enum status generations_append(struct generations *, struct tail_batc
 /* Half a tail is a generation: the larger, the more actions share a page. Never while the one
  * before is being applied. */
 bool generations_is_full(const struct generations *);
+
+/* Takes a note along with what fills. Where that cannot be, it is lost. */
+void generations_note(struct generations *, struct text log, const struct kept_state *);
+
+/* Nothing is on its way into the rows, with which notes could go: those that have waited for long go
+ * alone. *wait_msec is lowered to when others will have. */
+void generations_tend_notes(struct generations *, uint64_t *wait_msec);
+
+/* When the oldest that is not in place was acknowledged, and how many bytes the files have of what is
+ * not. 0: there is none. */
+uint64_t generations_since(const struct generations *);
+uint64_t generations_bytes(const struct generations *);
 
 /* What has been filling, which is not empty, goes to the applier, which has nothing to do. */
 MUST_CHECK enum status generations_hand_over(struct generations *);

@@ -11,6 +11,7 @@
 
 #include "base/big_endian.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -79,8 +80,7 @@ write_head(struct journal_file *file)
 enum status
 journal_file_create(const char *path, const uint8_t id[JOURNAL_ID_SIZE], const char **problem)
 {
-	struct journal_file file = {
-		.fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640)};
+	struct journal_file file = {.fd = beside_make(path)};
 	memcpy(file.id, id, JOURNAL_ID_SIZE);
 	*problem = problem_format("%s cannot be made: %s", path, strerrordesc_np(errno));
 	if (file.fd == -1)
@@ -218,8 +218,10 @@ journal_file_append(struct journal_file *file, struct tail_batch *first)
 		status = write_all(file, vectors, count, size);
 	}
 	FAIL_POINT(BEFORE_SYNC);
+	const uint64_t began = clock_monotonic_usec();
 	if (status == STATUS_OK && fdatasync(file->fd) == -1)
 		status = journal_file_failed(file->path, "sync");
+	histogram_add(HISTOGRAM_JOURNAL_SYNC, clock_monotonic_usec() - began);
 	FAIL_POINT(AFTER_SYNC);
 	return status;
 }

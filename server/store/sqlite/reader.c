@@ -48,13 +48,16 @@ readers_free(struct readers *readers)
 	free(readers);
 }
 
-/* Opens a snapshot and finds the log in it. */
+/* Opens a snapshot and finds the log in it. What the tail goes on from must be there. */
 static enum status
 begin(struct reading *reading)
 {
+	const struct tail_pin *pin = &reading->pin;
 	enum status status = db_begin(rows_db(reading->rows), false);
 	if (status == STATUS_OK)
 		status = rows_log(reading->rows, reading->name, reading->genesis, &reading->log);
+	if (status == STATUS_OK && !reading->log.found && pin->present && pin->first_seq > 1)
+		status = STATUS_LOG_DAMAGED;
 	return status;
 }
 
@@ -88,9 +91,12 @@ give_connection(struct reading *reading, enum status status)
 	pool_give(reading->readers->pool, reading->rows, status != STATUS_STORAGE_UNAVAILABLE);
 }
 
+/* What the rows do not have may be nobody's: that is no mark. */
 static enum status
 mark(struct reading *reading, struct head *good, const char *what)
 {
+	if (reading->rows != NULL && !reading->log.found)
+		return damage_doubt(reading->name);
 	enum status status =
 		damage_mark(reading->readers->damage, reading->name, reading->genesis, good, what);
 	return status == STATUS_OK ? STATUS_LOG_DAMAGED : status;
@@ -180,7 +186,7 @@ read_rows(struct reading *reading, uint64_t upto)
 			status = rows_page(reading->rows, &reading->log, page);
 	}
 	if (status == STATUS_LOG_DAMAGED) {
-		struct head good = {.position = page->at};
+		struct head good = {.position = page->at, .gone = reading->log.head.gone};
 		status = mark(reading, &good, "a row does not verify");
 	}
 	return status;
@@ -209,7 +215,7 @@ read_batch(struct reading *reading, const struct tail_batch *batch)
 		status = relink_visit(&relink, page, NULL, NULL);
 	}
 	if (status == STATUS_LOG_DAMAGED) {
-		struct head good = {.position = page->at};
+		struct head good = {.position = page->at, .gone = reading->pin.head.gone};
 		status = mark(reading, &good, "an action in memory does not verify");
 	}
 	return status;
@@ -376,5 +382,44 @@ readers_seek(struct readers *readers, struct text name, const struct hash *genes
 		*found = hash_equal(link, genesis);
 	tail_unpin(readers->tail, &reading.pin);
 	give_connection(&reading, status);
+	return status;
+}
+
+/* The tail first: what has left it by then is in every snapshot that is opened later, and perhaps what has
+ * not, too. */
+enum status
+readers_count_begun(struct readers *readers, struct text writer, struct text except,
+		    uint64_t *count)
+{
+	struct rows *rows = NULL;
+	struct begun begun = {.writer = writer, .except = except};
+	if (!tail_begun(readers->tail, writer, except, &begun.others, &begun.other_count)) {
+		log_error("store", "out of memory", LOG_STR("op", "count logs"));
+		return STATUS_STORAGE_UNAVAILABLE;
+	}
+	enum status status = pool_take(readers->pool, &rows);
+	if (status == STATUS_OK)
+		status = db_begin(rows_db(rows), false);
+	if (status == STATUS_OK)
+		status = rows_begun(rows, &begun);
+	if (rows != NULL) {
+		db_rollback(rows_db(rows));
+		pool_give(readers->pool, rows, status != STATUS_STORAGE_UNAVAILABLE);
+	}
+	free(begun.others);
+	*count = begun.other_count + begun.count;
+	return status;
+}
+
+enum status
+readers_find_unfinished(struct readers *readers, struct unfinished *unfinished)
+{
+	struct rows *rows = NULL;
+	enum status status = pool_take(readers->pool, &rows);
+	unfinished->found = false;
+	if (status == STATUS_OK)
+		status = rows_unfinished(rows, unfinished);
+	if (rows != NULL)
+		pool_give(readers->pool, rows, status != STATUS_STORAGE_UNAVAILABLE);
 	return status;
 }

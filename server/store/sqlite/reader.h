@@ -39,6 +39,13 @@ enum status readers_read(struct readers *readers, struct text name, const struct
 			 const struct range *range, row_visitor *visitor, void *cookie,
 			 struct position *start, struct position *end);
 
+/* See engine.h. */
+enum status readers_count_begun(struct readers *, struct text writer, struct text except,
+				uint64_t *count);
+
+/* See engine.h. */
+enum status readers_find_unfinished(struct readers *, struct unfinished *);
+
 /* See engine.h. The genesis is found at seq 0. */
 enum status readers_seek(struct readers *, struct text name, const struct hash *genesis,
 			 const struct hash *link, uint64_t from, uint64_t steps, bool *found,

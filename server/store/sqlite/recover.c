@@ -103,11 +103,14 @@ keep_nobodys(struct recovery *recovery, const struct found *found)
 	return STATUS_OK;
 }
 
+/* newest: the log's head before; only what is beyond it counts, for a slice may have put the record's
+ * first actions in place. */
 static enum status
 publish(struct recovery *recovery, uint64_t id, const struct record *record,
-	const struct hash *genesis, const struct log_row *log)
+	const struct log_row *log, const struct head *newest)
 {
 	struct tail_batch *batch = tail_batch_decode(record);
+	const struct hash *genesis = &log->genesis;
 	uint64_t log_id = log->found ? log->id : recovery->next_log_id++;
 	if (batch == NULL || !tail_stage(recovery->tail, batch, genesis, log_id, !log->found)) {
 		tail_batch_free(batch);
@@ -115,6 +118,9 @@ publish(struct recovery *recovery, uint64_t id, const struct record *record,
 		return STATUS_STORAGE_UNAVAILABLE;
 	}
 	batch->journal_id = id;
+	batch->log_bytes =
+		newest->bytes +
+		tail_batch_bytes(batch, (size_t)(newest->position.seq + 1 - record->first_seq));
 	tail_publish(recovery->tail, batch);
 	return STATUS_OK;
 }
@@ -163,7 +169,7 @@ take(struct recovery *recovery, const struct found *found)
 	if (verified && standing == STANDS_IN_PLACE)
 		return forget(recovery, found);
 	if (verified && standing == STANDS_NEXT && !damaged)
-		return publish(recovery, found->id, &record, &genesis, &log);
+		return publish(recovery, found->id, &record, &log, &head);
 	if (record.first_seq > head.position.seq + 1 && is_left_out(recovery, found))
 		return STATUS_OK;
 	/* Of a rotten record the name may be what rotted: it is believed where it connects. */
@@ -188,11 +194,12 @@ end(struct recovery *recovery, enum status status)
 	return status;
 }
 
+/* The files have all of it until the end, which is synced. */
 static enum status
 apply_all(struct recovery *recovery)
 {
 	struct tail *tail = recovery->tail;
-	enum status status = STATUS_OK;
+	enum status status = db_sync_commits(recovery->db, false);
 	while (status == STATUS_OK && tail_is_filling(tail)) {
 		struct apply_progress progress = {0};
 		tail_freeze(tail);
@@ -346,12 +353,14 @@ empty_files(struct recovery *recovery)
 	return status;
 }
 
-/* Either tells it, for no log is without rows: one malformed page is not in the way. */
+/* Either tells it, for no log is without rows but an erased one that never began: one malformed page is not in the way. An id that has
+ * rotted may be the greatest integer there is, and nothing comes after that. */
 static enum status
 find_next_log_id(struct recovery *recovery)
 {
-	static const char *const queries[] = {"SELECT ifnull(max(id), 0) + 1 FROM logs",
-					      "SELECT ifnull(max(log), 0) + 1 FROM actions"};
+	static const char *const queries[] = {
+		"SELECT ifnull(max(id), 0) + 1 FROM logs WHERE id BETWEEN 0 AND 1 << 53",
+		"SELECT ifnull(max(log), 0) + 1 FROM actions WHERE log BETWEEN 0 AND 1 << 53"};
 	enum status status = STATUS_STORAGE_UNAVAILABLE;
 	for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
 		uint64_t next = 0;

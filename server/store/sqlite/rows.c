@@ -7,14 +7,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/sqlite/absent.h"
-
-#define ACTION_COLUMNS "seq, device, ts, link, type, payload"
-
-enum { ROW_SEQ, ROW_DEVICE, ROW_TS, ROW_LINK, ROW_TYPE, ROW_PAYLOAD };
+#include "store/sqlite/gone.h"
+#include "store/sqlite/stored_row.h"
 
 struct rows {
 	struct db *db;
-	struct statement *log, *pair, *page, *links, *batches, *stamp, *newest, *next, *beyond;
+	struct statement *log, *pair, *page, *links, *batches, *stamp, *newest, *beyond, *begun;
+	struct statement *unfinished;
 	struct absent absent;
 	struct buffer writer; /* of the batch that a page is in */
 	uint64_t last;	      /* of that batch */
@@ -41,9 +40,11 @@ rows_new(struct db *db, struct rows **out)
 		struct statement **statement;
 		const char *sql;
 	} statements[] = {
-		{&rows->log, "SELECT id, seq, link, received_at FROM logs WHERE name = ?1"},
-		{&rows->pair, "SELECT " ACTION_COLUMNS " FROM actions"
-			      " WHERE log = ?1 AND seq BETWEEN ?2 - 1 AND ?2 ORDER BY seq"},
+		{&rows->log,
+		 "SELECT entry.id, log.seq, log.link, log.received_at, log.name, "
+		 "log.bytes, " GONE_COLUMNS
+		 " FROM logs AS entry LEFT JOIN logs AS log NOT INDEXED ON log.id = entry.id"
+		 " LEFT JOIN gone ON gone.log = entry.id WHERE entry.name = ?1"},
 		{&rows->page, "SELECT " ACTION_COLUMNS " FROM actions"
 			      " WHERE log = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq"},
 		{&rows->links, "SELECT seq, link FROM actions"
@@ -55,10 +56,21 @@ rows_new(struct db *db, struct rows **out)
 			       " WHERE log = ?1 AND device = ?2 AND ts = ?3"},
 		{&rows->newest, "SELECT seq, ts FROM actions INDEXED BY actions_stamp"
 				" WHERE log = ?1 AND device = ?2 ORDER BY ts DESC LIMIT 1"},
-		{&rows->next, "SELECT id, name FROM logs WHERE id > ?1 ORDER BY id LIMIT 1"},
+		{&rows->begun, "SELECT log FROM batches INDEXED BY batches_first"
+			       " WHERE seq = 1 AND writer = ?1"
+			       " AND log IS NOT (SELECT id FROM logs WHERE name = ?2)"
+			       " AND NOT EXISTS (SELECT 1 FROM gone"
+			       " WHERE gone.log = batches.log AND erased_at > 0)"},
+		{&rows->unfinished,
+		 "SELECT gone.log, erased_at > 0, name FROM gone"
+		 " JOIN logs ON logs.id = gone.log WHERE gone.log > ?1"
+		 " AND cleared < CASE WHEN erased_at > 0 THEN seq ELSE pruned END"
+		 " ORDER BY gone.log LIMIT 1"},
 		{&rows->beyond, "SELECT 1 FROM actions WHERE log = ?1 AND seq > ?2 LIMIT 1"},
 	};
-	enum status status = absent_prepare(&rows->absent, db);
+	enum status status = stored_row_prepare(db, &rows->pair);
+	if (status == STATUS_OK)
+		status = absent_prepare(&rows->absent, db, rows->pair);
 	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]) && status == STATUS_OK;
 	     i++)
 		status = db_prepare(db, statements[i].sql, statements[i].statement);
@@ -85,87 +97,51 @@ rows_db(struct rows *rows)
 	return rows->db;
 }
 
+static enum status
+check_row(struct rows *rows, const struct log_row *log, uint64_t seq, struct text device,
+	  struct checked_row *row)
+{
+	const struct row_key key = {log->id, &log->genesis, seq};
+	return stored_row_check(rows->pair, &key, device, row);
+}
+
+/* The row that the index of names leads to has that name. If not, the entry's id has rotted, and would
+ * lead to another log; or it is only the row's name: then the first action chains from the one asked for. */
+static enum status
+check_name(struct rows *rows, const struct log_row *log, struct text in_row)
+{
+	struct checked_row first;
+	if (text_equal(in_row, log->name))
+		return STATUS_OK;
+	return check_row(rows, log, 1, TEXT(""), &first);
+}
+
 enum status
 rows_log(struct rows *rows, struct text name, const struct hash *genesis, struct log_row *log)
 {
 	*log = (struct log_row){.name = name, .genesis = *genesis, .head.position.link = *genesis};
 	statement_bind_text(rows->log, 1, name);
-	enum step step = statement_step(rows->log);
-	enum status status = step == STEP_DONE ? STATUS_OK : step_status(step);
+	const enum step step = statement_step(rows->log);
+	enum status status = step_status(step);
 	if (step == STEP_ROW) {
-		log->found = true;
 		log->id = statement_u64(rows->log, 0);
+		status = check_name(rows, log, statement_text(rows->log, 4));
+	}
+	if (step == STEP_ROW && status == STATUS_OK) {
+		log->found = true;
 		log->head.position.seq = statement_u64(rows->log, 1);
 		log->head.received_at = statement_u64(rows->log, 3);
+		log->head.bytes = statement_u64(rows->log, 5);
 		if (!statement_hash(rows->log, 2, &log->head.position.link) ||
-		    log->head.position.seq > SEQ_MAX)
+		    log->head.position.seq > SEQ_MAX ||
+		    !gone_take(rows->log, 6, genesis, &log->head.gone) ||
+		    log->head.gone.pruned > log->head.position.seq)
 			status = STATUS_LOG_DAMAGED;
 	}
 	statement_reset(rows->log);
-	return status;
-}
-
-/* Reads the action of a statement with ACTION_COLUMNS, and its link. */
-static bool
-read_columns(struct statement *statement, struct row *row)
-{
-	row->seq = statement_u64(statement, ROW_SEQ);
-	row->action.device = statement_text(statement, ROW_DEVICE);
-	row->action.ts = statement_u64(statement, ROW_TS);
-	row->action.type = statement_text(statement, ROW_TYPE);
-	row->action.payload = statement_text(statement, ROW_PAYLOAD);
-	/* Sizes that no preimage can hold would be a bug in chain_digest, and rot here. */
-	return statement_hash(statement, ROW_LINK, &row->link) &&
-	       row->action.device.size <= DEVICE_SIZE_MAX && row->action.type.size <= TYPE_SIZE_MAX;
-}
-
-/* And its digest. */
-static bool
-read_action(struct statement *statement, struct row *row)
-{
-	if (!read_columns(statement, row))
-		return false;
-	chain_digest(&row->action, &row->digest);
-	return true;
-}
-
-static bool
-follows(const struct hash *previous, const struct row *row)
-{
-	struct hash link;
-	chain_link(previous, &row->digest, &link);
-	return hash_equal(&link, &row->link);
-}
-
-enum status
-rows_check(struct rows *rows, const struct log_row *log, uint64_t seq, struct text device,
-	   struct checked_row *checked)
-{
-	CHECK(seq >= 1);
-	struct hash previous = log->genesis;
-	struct row row = {0};
-	bool good = true;
-	statement_bind_u64(rows->pair, 1, log->id);
-	statement_bind_u64(rows->pair, 2, seq);
-	enum step step = statement_step(rows->pair);
-	if (step == STEP_ROW && seq > 1) {
-		good = statement_u64(rows->pair, ROW_SEQ) == seq - 1 &&
-		       statement_hash(rows->pair, ROW_LINK, &previous);
-		step = statement_step(rows->pair);
-	}
-	enum status status = step_status(step);
-	if (status == STATUS_OK) {
-		good = good && read_action(rows->pair, &row) && row.seq == seq &&
-		       follows(&previous, &row);
-		if (!good)
-			status = STATUS_LOG_DAMAGED;
-	}
-	checked->digest = row.digest;
-	checked->link = row.link;
-	checked->ts = row.action.ts;
-	checked->is_of_device = text_equal(row.action.device, device);
-	statement_reset(rows->pair);
-	return status;
+	if (step == STEP_DONE)
+		status = absent_log(&rows->absent, name);
+	return status == STATUS_INDEX_DAMAGED ? STATUS_LOG_DAMAGED : status;
 }
 
 enum status
@@ -173,7 +149,7 @@ rows_check_head(struct rows *rows, const struct log_row *log)
 {
 	struct position position;
 	if (!log->found)
-		return absent_log(&rows->absent, log->name);
+		return STATUS_OK;
 	enum status status = rows_position(rows, log, log->head.position.seq, &position);
 	if (status == STATUS_OK && !hash_equal(&position.link, &log->head.position.link))
 		status = STATUS_LOG_DAMAGED;
@@ -188,25 +164,24 @@ rows_position(struct rows *rows, const struct log_row *log, uint64_t seq, struct
 	if (seq == 0)
 		return STATUS_OK;
 	struct checked_row row;
-	enum status status = rows_check(rows, log, seq, TEXT(""), &row);
+	enum status status = check_row(rows, log, seq, TEXT(""), &row);
 	if (status == STATUS_OK)
 		position->link = row.link;
 	return status;
 }
 
-/* What an index on stamps says must be what the row holds. */
+/* What an entry of the index of stamps says, the row it leads to holds. */
 static enum status
 check_stamp(struct rows *rows, const struct log_row *log, struct text device, struct taken *taken,
 	    uint64_t ts)
 {
 	if (taken->seq == 0 || taken->seq > log->head.position.seq)
-		return STATUS_LOG_DAMAGED;
+		return STATUS_INDEX_DAMAGED;
 	struct checked_row row;
-	enum status status = rows_check(rows, log, taken->seq, device, &row);
-	if (status == STATUS_OK && (row.ts != ts || !row.is_of_device))
-		status = STATUS_LOG_DAMAGED;
+	const enum status status = check_row(rows, log, taken->seq, device, &row);
 	taken->digest = row.digest;
-	return status;
+	return status == STATUS_OK && (row.ts != ts || !row.is_of_device) ? STATUS_INDEX_DAMAGED
+									  : status;
 }
 
 enum status
@@ -219,17 +194,17 @@ rows_taken(struct rows *rows, const struct log_row *log, struct text device, uin
 	statement_bind_u64(rows->stamp, 1, log->id);
 	statement_bind_text(rows->stamp, 2, device);
 	statement_bind_u64(rows->stamp, 3, ts);
-	enum step step = statement_step(rows->stamp);
+	const enum step step = statement_step(rows->stamp);
 	if (step == STEP_ROW) {
 		taken->found = true;
 		taken->seq = statement_u64(rows->stamp, 0);
 	}
 	statement_reset(rows->stamp);
-	if (step == STEP_DONE)
-		return absent_stamps(&rows->absent, log->id, device, ts - 1, ts + 1);
-	if (step != STEP_ROW)
-		return step_status(step);
-	return check_stamp(rows, log, device, taken, ts);
+	const enum status status = index_status(step);
+	if (status != STATUS_OK)
+		return status;
+	return step == STEP_ROW ? check_stamp(rows, log, device, taken, ts)
+				: absent_stamps(&rows->absent, log->id, device, ts - 1, ts + 1);
 }
 
 enum status
@@ -242,14 +217,14 @@ rows_newest(struct rows *rows, const struct log_row *log, struct text device, ui
 		return STATUS_OK;
 	statement_bind_u64(rows->newest, 1, log->id);
 	statement_bind_text(rows->newest, 2, device);
-	enum step step = statement_step(rows->newest);
+	const enum step step = statement_step(rows->newest);
 	if (step == STEP_ROW) {
 		taken->found = true;
 		taken->seq = statement_u64(rows->newest, 0);
 		*newest = statement_u64(rows->newest, 1);
 	}
 	statement_reset(rows->newest);
-	enum status status = step == STEP_DONE ? STATUS_OK : step_status(step);
+	enum status status = index_status(step);
 	if (step == STEP_ROW)
 		status = check_stamp(rows, log, device, taken, *newest);
 	if (status == STATUS_OK)
@@ -293,7 +268,7 @@ close_in(struct rows *rows, const struct log_row *log, uint64_t bad, struct posi
 enum status
 rows_last_good(struct rows *rows, const struct log_row *log, uint64_t seq, struct head *good)
 {
-	*good = (struct head){.position.link = log->genesis};
+	*good = (struct head){.position.link = log->genesis, .gone = log->head.gone};
 	if (!log->found)
 		return STATUS_OK;
 	uint64_t bad = seq + 1;
@@ -349,7 +324,7 @@ gather_rows(struct rows *rows, const struct row_page *page)
 		enum step step = statement_step(rows->page);
 		if (step != STEP_ROW)
 			return step_status(step);
-		if (!read_columns(rows->page, &row) ||
+		if (!stored_row_read(rows->page, &row) ||
 		    row.seq != relink_next_seq(&rows->relink, page))
 			return STATUS_LOG_DAMAGED;
 		relink_add(&rows->relink, &row);
@@ -418,23 +393,48 @@ rows_seek(struct rows *rows, const struct log_row *log, const struct hash *link,
 	return complete ? STATUS_OK : STATUS_LOG_DAMAGED;
 }
 
-enum status
-rows_next_log(struct rows *rows, uint64_t after, struct found_log *next)
+static int
+compare_ids(const void *a, const void *b)
 {
-	*next = (struct found_log){0};
-	statement_bind_u64(rows->next, 1, after);
-	const enum step step = statement_step(rows->next);
-	enum status status = step == STEP_DONE ? STATUS_OK : step_status(step);
-	if (step == STEP_ROW) {
-		const struct text name = statement_text(rows->next, 1);
-		next->id = statement_u64(rows->next, 0);
-		if (log_name_is_valid(name) && next->id > after && next->id <= SEQ_MAX) {
-			next->name_size = name.size;
-			memcpy(next->name, name.data, name.size);
-		}
+	const uint64_t *left = a, *right = b;
+	return (*left > *right) - (*left < *right);
+}
+
+enum status
+rows_begun(struct rows *rows, struct begun *begun)
+{
+	begun->count = 0;
+	if (begun->other_count > 1)
+		qsort(begun->others, begun->other_count, sizeof(*begun->others), compare_ids);
+	statement_bind_text(rows->begun, 1, begun->writer);
+	statement_bind_text(rows->begun, 2, begun->except);
+	enum step step = statement_step(rows->begun);
+	for (; step == STEP_ROW; step = statement_step(rows->begun)) {
+		const uint64_t log = statement_u64(rows->begun, 0);
+		if (begun->other_count == 0 || bsearch(&log, begun->others, begun->other_count,
+						       sizeof(log), compare_ids) == NULL)
+			begun->count++;
 	}
-	statement_reset(rows->next);
-	return status;
+	statement_reset(rows->begun);
+	return index_status(step);
+}
+
+enum status
+rows_unfinished(struct rows *rows, struct unfinished *unfinished)
+{
+	statement_bind_u64(rows->unfinished, 1, unfinished->log);
+	const enum step step = statement_step(rows->unfinished);
+	unfinished->found = step == STEP_ROW;
+	if (unfinished->found) {
+		const struct text name = statement_text(rows->unfinished, 2);
+		unfinished->log = statement_u64(rows->unfinished, 0);
+		unfinished->erased = statement_u64(rows->unfinished, 1) > 0;
+		/* One that has rotted is no log's. */
+		unfinished->name_size = name.size <= LOG_NAME_SIZE_MAX ? name.size : 0;
+		memcpy(unfinished->name, name.data, unfinished->name_size);
+	}
+	statement_reset(rows->unfinished);
+	return index_status(step);
 }
 
 enum status

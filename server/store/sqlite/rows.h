@@ -35,19 +35,9 @@ struct log_row {
 	struct head head; /* seq 0 and genesis when not found */
 };
 
+/* STATUS_LOG_DAMAGED and not found: whether there is such a log cannot be told. */
 MUST_CHECK enum status rows_log(struct rows *, struct text name, const struct hash *genesis,
 				struct log_row *);
-
-/* A row that verified. */
-struct checked_row {
-	struct hash digest, link;
-	uint64_t ts;
-	bool is_of_device; /* the one asked for */
-};
-
-/* The row at a seq, verified against the link of the one before it. device may be empty. */
-MUST_CHECK enum status rows_check(struct rows *, const struct log_row *, uint64_t seq,
-				  struct text device, struct checked_row *);
 
 /* The log's newest row is there, verifies, and is what the log's head says; or there is no such log. */
 MUST_CHECK enum status rows_check_head(struct rows *, const struct log_row *);
@@ -56,7 +46,8 @@ MUST_CHECK enum status rows_check_head(struct rows *, const struct log_row *);
 MUST_CHECK enum status rows_position(struct rows *, const struct log_row *, uint64_t seq,
 				     struct position *);
 
-/* The action of a device with a stamp. */
+/* The action of a device with a stamp. Of this and the next, STATUS_INDEX_DAMAGED: what the index of
+ * stamps says cannot be believed, which may be another log's rot. */
 MUST_CHECK enum status rows_taken(struct rows *, const struct log_row *, struct text device,
 				  uint64_t ts, struct taken *);
 
@@ -81,15 +72,20 @@ MUST_CHECK enum status rows_page(struct rows *, const struct log_row *, struct r
 MUST_CHECK enum status rows_seek(struct rows *, const struct log_row *, const struct hash *link,
 				 uint64_t *steps, uint64_t *seq, bool *found);
 
-/* A log of the table. */
-struct found_log {
-	uint64_t id;	  /* 0: there is none */
-	size_t name_size; /* 0: what stands there is no name, or its id is none of this place */
-	char name[LOG_NAME_SIZE_MAX];
+/* A question for the logs that a writer began. */
+struct begun {
+	struct text writer;
+	struct text except; /* the name of one that does not count; empty: none */
+	uint64_t *others;   /* ids of such as do not count either; sorted here */
+	size_t other_count;
+	uint64_t count; /* out */
 };
 
-/* The first log whose id is greater. */
-MUST_CHECK enum status rows_next_log(struct rows *, uint64_t after, struct found_log *);
+/* STATUS_INDEX_DAMAGED: it cannot be told. */
+MUST_CHECK enum status rows_begun(struct rows *, struct begun *);
+
+/* See engine.h. */
+MUST_CHECK enum status rows_unfinished(struct rows *, struct unfinished *);
 
 /* No row of the log is beyond its head. */
 MUST_CHECK enum status rows_end(struct rows *, const struct log_row *);

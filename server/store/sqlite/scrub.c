@@ -5,12 +5,32 @@
 /* One log on its way. */
 struct visit {
 	struct scrub *scrub;
+	const struct walk *walk;
 	struct found_log name;
 	struct log_row log;
 	struct row_page page;
-	const char *what; /* was found, if not NULL */
-	bool is_whole;	  /* and yet all of it can be read */
+	const char *what;  /* was found, if not NULL */
+	bool is_whole;	   /* and yet all of it can be read */
+	enum status stamp; /* what the index of stamps came to */
+	uint64_t rows;	   /* looked at */
 };
+
+static bool
+goes_on(const struct walk *walk)
+{
+	return walk->goes_on == NULL || walk->goes_on(walk->cookie);
+}
+
+void
+scrub_close(struct scrub *scrub)
+{
+	if (scrub->rows == NULL)
+		return;
+	struct db *db = rows_db(scrub->rows);
+	rows_free(scrub->rows);
+	db_close(db);
+	scrub->rows = NULL;
+}
 
 static enum status
 open_connection(struct scrub *scrub)
@@ -25,31 +45,26 @@ open_connection(struct scrub *scrub)
 		return status;
 	}
 	status = rows_new(db, &scrub->rows);
-	if (status != STATUS_OK)
+	if (status != STATUS_OK) {
 		db_close(db);
+		return status;
+	}
+	status = log_ids_prepare(&scrub->ids, db);
+	if (status != STATUS_OK)
+		scrub_close(scrub);
 	return status;
-}
-
-void
-scrub_close(struct scrub *scrub)
-{
-	if (scrub->rows == NULL)
-		return;
-	struct db *db = rows_db(scrub->rows);
-	rows_free(scrub->rows);
-	db_close(db);
-	scrub->rows = NULL;
 }
 
 static bool
 check_stamp(void *cookie, const struct row *row)
 {
 	struct visit *visit = cookie;
-	if (rows_stamped(visit->scrub->rows, &visit->log, row) != STATUS_LOG_DAMAGED)
-		return true;
-	visit->what = "the index of stamps does not lead to an action";
-	visit->is_whole = true;
-	return false;
+	const bool more = goes_on(visit->walk);
+	if (!more && visit->rows > 0)
+		return false;
+	visit->rows++;
+	visit->stamp = rows_stamped(visit->scrub->rows, &visit->log, row);
+	return visit->stamp == STATUS_OK;
 }
 
 static enum status
@@ -86,33 +101,53 @@ look(struct visit *visit)
 	}
 	visit->page.upto = visit->log.head.position.seq;
 	visit->page.stopped = false;
+	visit->stamp = STATUS_OK;
 	status = rows_page(rows, &visit->log, &visit->page);
 	if (status == STATUS_LOG_DAMAGED)
 		visit->what = "a row does not verify";
-	if (status == STATUS_OK && visit->what != NULL)
-		return STATUS_LOG_DAMAGED;
-	return status == STATUS_OK ? check_end(visit) : status;
+	if (status != STATUS_OK)
+		return status;
+	visit->is_whole = visit->stamp == STATUS_LOG_DAMAGED;
+	if (visit->is_whole)
+		visit->what = "the index of stamps does not lead to an action";
+	return visit->stamp == STATUS_OK ? check_end(visit) : visit->stamp;
 }
 
-/* The same from the file. */
 static enum status
-look_again(struct visit *visit)
+begin_anew(struct scrub *scrub)
 {
-	struct db *db = rows_db(visit->scrub->rows);
+	struct db *db = rows_db(scrub->rows);
 	db_rollback(db);
 	db_forget_pages(db);
-	const enum status status = db_begin(db, false);
-	return status == STATUS_OK ? look(visit) : status;
+	return db_begin(db, false);
+}
+
+/* The log's head as acknowledged: the snapshot may be older. What is not in the tail has been in the rows
+ * since before the next one. */
+static enum status
+newest_head(struct visit *visit, struct head *head)
+{
+	struct scrub *scrub = visit->scrub;
+	const struct text name = {visit->name.name, visit->name.name_size};
+	if (tail_head(scrub->tail, &visit->log.genesis, head))
+		return STATUS_OK;
+	enum status status = begin_anew(scrub);
+	if (status == STATUS_OK)
+		status = rows_log(scrub->rows, name, &visit->log.genesis, &visit->log);
+	if (status == STATUS_OK)
+		*head = visit->log.head;
+	return status == STATUS_LOG_DAMAGED ? STATUS_OK : status;
 }
 
 static enum status
 mark(struct visit *visit)
 {
 	const struct text name = {visit->name.name, visit->name.name_size};
-	struct head good = {.position = visit->page.at};
-	if (visit->is_whole && !tail_head(visit->scrub->tail, &visit->log.genesis, &good))
-		good = visit->log.head;
-	return damage_mark(visit->scrub->damage, name, &visit->log.genesis, &good, visit->what);
+	struct head good = {.position = visit->page.at, .gone = visit->log.head.gone};
+	enum status status = visit->is_whole ? newest_head(visit, &good) : STATUS_OK;
+	return status == STATUS_OK ? damage_mark(visit->scrub->damage, name, &visit->log.genesis,
+						 &good, visit->what)
+				   : status;
 }
 
 static enum status
@@ -127,26 +162,28 @@ visit_rows(struct visit *visit, bool *is_damaged)
 	uint64_t failed = UINT64_MAX;
 	while (status == STATUS_LOG_DAMAGED && visit->page.at.seq != failed) {
 		failed = visit->page.at.seq;
-		status = look_again(visit);
+		visit->rows = 0; /* the row in question is looked at */
+		status = begin_anew(visit->scrub);
+		if (status == STATUS_OK)
+			status = look(visit);
 	}
 	*is_damaged = status == STATUS_LOG_DAMAGED;
 	return *is_damaged ? mark(visit) : status;
 }
 
-/* Goes on with the log that the walk is in, or enters the next one. An id that has rotted may be any: the
- * walk moves on all the same. */
+/* Goes on with the log that the walk is in, or enters the next one. */
 static enum status
 enter(struct scrub *scrub, struct walk *walk, struct visit *visit, bool *ended)
 {
 	const uint64_t after = walk->inside ? walk->log - 1 : walk->log;
-	enum status status = rows_next_log(scrub->rows, after, &visit->name);
+	enum status status = log_ids_next(&scrub->ids, after, &visit->name);
 	*ended = status == STATUS_OK && visit->name.id == 0;
 	if (status != STATUS_OK || *ended)
 		return status;
 	chain_genesis((struct text){visit->name.name, visit->name.name_size}, &visit->log.genesis);
 	if (!walk->inside || visit->name.id != walk->log)
 		walk->at = (struct position){.link = visit->log.genesis};
-	walk->log = visit->name.id > after ? visit->name.id : after + 1;
+	walk->log = visit->name.id;
 	walk->inside = true;
 	return STATUS_OK;
 }
@@ -162,21 +199,21 @@ leave_unnamed(struct walk *walk, struct walked *walked)
 	return STATUS_OK;
 }
 
-/* What stands in the table of logs cannot be read: steps over it, further each time, since it may be a
- * page of them. */
+/* Neither table can be read: steps over it, further each time, since it may be a page of them. */
 static enum status
 skip(struct walk *walk, struct walked *walked)
 {
-	walk->skip = walk->skip == 0 ? 1 : 2 * walk->skip;
+	const bool first = walk->skip == 0;
+	walk->skip = first ? 1 : 2 * walk->skip;
 	walk->log += walk->skip;
 	walked->ended = walk->log > SEQ_MAX;
-	return leave_unnamed(walk, walked);
+	return first ? leave_unnamed(walk, walked) : STATUS_OK;
 }
 
 static enum status
 walk_on(struct scrub *scrub, struct walk *walk, uint64_t rows_max, struct walked *walked)
 {
-	struct visit visit = {.scrub = scrub};
+	struct visit visit = {.scrub = scrub, .walk = walk, .rows = walked->actions + walked->logs};
 	bool is_damaged = false;
 	enum status status = enter(scrub, walk, &visit, &walked->ended);
 	if (status == STATUS_OK && walked->ended)
@@ -184,10 +221,8 @@ walk_on(struct scrub *scrub, struct walk *walk, uint64_t rows_max, struct walked
 	if (status == STATUS_LOG_DAMAGED)
 		return skip(walk, walked);
 	walk->skip = 0;
-	if (status == STATUS_OK && visit.name.name_size == 0) {
-		walked->ended = walk->log > SEQ_MAX;
+	if (status == STATUS_OK && visit.name.name_size == 0)
 		return leave_unnamed(walk, walked);
-	}
 	visit.page = (struct row_page){
 		.at = walk->at, .rows_left = rows_max, .visitor = check_stamp, .cookie = &visit};
 	if (status == STATUS_OK)
@@ -209,8 +244,13 @@ scrub_step(struct scrub *scrub, struct walk *walk, uint64_t rows_max, struct wal
 	enum status status = open_connection(scrub);
 	if (status == STATUS_OK)
 		status = db_begin(rows_db(scrub->rows), false);
-	while (status == STATUS_OK && !walked->ended && walked->actions + walked->logs < rows_max)
-		status = walk_on(scrub, walk, rows_max - walked->actions - walked->logs, walked);
+	bool more = status == STATUS_OK;
+	while (more) {
+		const uint64_t done = walked->actions + walked->logs;
+		status = walk_on(scrub, walk, rows_max - done, walked);
+		more = status == STATUS_OK && !walked->ended &&
+		       walked->actions + walked->logs < rows_max && goes_on(walk);
+	}
 	if (scrub->rows != NULL)
 		db_rollback(rows_db(scrub->rows));
 	if (status != STATUS_OK) {

@@ -1,7 +1,7 @@
 /*
  * scrub: the walk through what is in place, for rot that nobody has read yet: every row of every log by
  * its link, that the index of stamps leads to it, that the newest one is the head and none is beyond it,
- * and that the log is found by its name.
+ * that the log is found by its name, and that there are no actions of a log that is not there.
  *
  *     scrub_step ─▶ a snapshot: the rest of a log, the next logs … up to so many rows ─▶ where to go on
  *
@@ -17,6 +17,7 @@
 
 #include "store/engine.h"
 #include "store/sqlite/damage.h"
+#include "store/sqlite/log_ids.h"
 #include "store/sqlite/rows.h"
 #include "store/sqlite/tail.h"
 
@@ -27,6 +28,7 @@ struct scrub {
 	struct damage *damage;
 
 	struct rows *rows; /* NULL while there is no connection */
+	struct log_ids ids;
 };
 
 /* See engine.h. After a fault the walk has moved on to the next log. */

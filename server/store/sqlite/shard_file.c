@@ -40,12 +40,11 @@ check_version(struct db *db, uint64_t *version, const char **problem)
 				   "%s is not a shard file of Edgereplay (its application id is "
 				   "%" PRIu64 ")",
 				   db_path(db), application);
-	if (*version == 0 || *version > VERSION) {
-		*problem = problem_format("%s has schema version %" PRIu64 ", this program knows up"
-					  " to %zu: run the version that wrote it, or a newer one",
-					  db_path(db), *version, VERSION);
-		return STATUS_STORAGE_UNAVAILABLE;
-	}
+	if (*version == 0 || *version > VERSION)
+		return problem_set(problem, STATUS_MALFORMED,
+				   "%s has schema version %" PRIu64 ", this program knows up to "
+				   "%zu: run the version that wrote it, or a newer one",
+				   db_path(db), *version, VERSION);
 	return STATUS_OK;
 }
 
@@ -158,7 +157,7 @@ shard_file_open_read(const char *path, const struct shard_identity *identity, st
 		     const char **problem)
 {
 	struct db *db;
-	enum status status = db_open(path, DB_READ, &db, problem);
+	enum status status = db_open(path, DB_READ_AT_REST, &db, problem);
 	if (status != STATUS_OK)
 		return status;
 	uint64_t version = 0;

@@ -18,7 +18,7 @@ struct shard_identity {
 };
 
 /* Both say in *problem (base/problem) why they fail. STATUS_LOG_DAMAGED: the file is missing, no database,
- * or another's. */
+ * or another's; STATUS_MALFORMED: of a version that this program does not know. */
 
 /* Opens for the writer: makes the file or checks it, migrates it to this program's version. */
 MUST_CHECK enum status shard_file_open(const char *path, bool create, const struct shard_identity *,

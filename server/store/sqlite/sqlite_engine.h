@@ -17,7 +17,7 @@
  * what is found there), anchor with alone and loss (whether the files have all that they had),
  * tail with tail_batch and tail_stamps (what is acknowledged but not yet in place), generations
  * (how it moves from one to the other), applier (the thread that works for that), apply (its
- * slices), feed and slice (rows that SQLite reads from memory), recover (the journal at start),
+ * slices), backup (its copies of the file), feed and slice (rows that SQLite reads from memory), recover (the journal at start),
  * in_place (how far the rows are), rows, relink and absent (verified reading of what is in place), gather
  * (the writer's look-ups), pool and reader (the readers' side), scrub (the walk for rot), damage (which logs did not
  * verify), beside (names of the files beside), checkpoint (when the WAL goes into the file),
@@ -58,7 +58,8 @@ struct sqlite_options {
  * Opens, checks and recovers one shard file. On failure *problem says why (base/problem):
  * STATUS_STORAGE_UNAVAILABLE: the disk's or the machine's trouble, which may go away by itself;
  * STATUS_LOG_DAMAGED: files are missing, are not this shard's, or lack what they had: only an operator
- * can help, and nothing is gone.
+ * can help, and nothing is gone; STATUS_MALFORMED: the file is of a version that this program does not
+ * know.
  */
 MUST_CHECK enum status sqlite_engine_open(const struct sqlite_options *, struct engine **,
 					  const char **problem);

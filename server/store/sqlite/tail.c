@@ -15,6 +15,7 @@ struct generation {
 struct tail {
 	pthread_mutex_t lock;
 	struct tail_log *logs;
+	struct tail_batch *first; /* the newest of those that begin their logs */
 	size_t bytes, bytes_max;
 
 	/* The writer's. */
@@ -165,6 +166,26 @@ tail_stage(struct tail *tail, struct tail_batch *batch, const struct hash *genes
 }
 
 static void
+add_first_locked(struct tail *tail, struct tail_batch *batch)
+{
+	batch->older = tail->first;
+	if (tail->first != NULL)
+		tail->first->newer = batch;
+	tail->first = batch;
+}
+
+static void
+drop_first_locked(struct tail *tail, struct tail_batch *batch)
+{
+	if (batch->newer != NULL)
+		batch->newer->older = batch->older;
+	else
+		tail->first = batch->older;
+	if (batch->older != NULL)
+		batch->older->newer = batch->newer;
+}
+
+static void
 publish_locked(struct tail *tail, struct tail_batch *batch)
 {
 	struct tail_log *log = batch->log;
@@ -174,7 +195,11 @@ publish_locked(struct tail *tail, struct tail_batch *batch)
 	log->head.position.seq = tail_batch_last_seq(batch);
 	log->head.position.link = batch->actions[batch->action_count - 1].link;
 	log->head.received_at = batch->received_at;
+	log->head.bytes = batch->log_bytes;
+	log->head.gone = batch->gone;
 	tail->bytes += batch->size;
+	if (batch->first_seq == 1)
+		add_first_locked(tail, batch);
 }
 
 void
@@ -276,6 +301,8 @@ leave_locked(struct tail *tail, struct tail_batch *batch)
 	log->first++;
 	log->count--;
 	tail->bytes -= batch->size;
+	if (batch->first_seq == 1)
+		drop_first_locked(tail, batch);
 	tail_stamps_leave(log, tail_batch_last_seq(batch));
 	unref_locked(batch);
 	if (log->count + log->staged == 0) {
@@ -305,6 +332,15 @@ tail_finish(struct tail *tail)
 	tail->left = 0;
 }
 
+size_t
+tail_measure(struct tail *tail)
+{
+	lock(tail);
+	const size_t bytes = tail->bytes;
+	unlock(tail);
+	return bytes;
+}
+
 bool
 tail_head(struct tail *tail, const struct hash *genesis, struct head *head)
 {
@@ -315,6 +351,32 @@ tail_head(struct tail *tail, const struct hash *genesis, struct head *head)
 		*head = log->head;
 	unlock(tail);
 	return present;
+}
+
+static bool
+begins(const struct tail_batch *batch, struct text writer, struct text except)
+{
+	return text_equal(batch->writer, writer) && !text_equal(batch->log_name, except);
+}
+
+bool
+tail_begun(struct tail *tail, struct text writer, struct text except, uint64_t **logs,
+	   size_t *count)
+{
+	size_t found = 0;
+	*logs = NULL;
+	*count = 0;
+	lock(tail);
+	for (const struct tail_batch *first = tail->first; first != NULL; first = first->older)
+		found += begins(first, writer, except);
+	if (found > 0)
+		*logs = calloc(found, sizeof(**logs));
+	if (*logs != NULL)
+		for (const struct tail_batch *first = tail->first; first; first = first->older)
+			if (begins(first, writer, except))
+				(*logs)[(*count)++] = first->log->id;
+	unlock(tail);
+	return *count == found;
 }
 
 static bool

@@ -13,8 +13,8 @@
  * but for what leaves it from the front. All that can fail, fails in stage, so that nothing is
  * left to fail between a sync and its batches being visible.
  *
- * Threads: the writer does all but tail_sort, which who applies does, and tail_head, tail_pin and
- * tail_unpin, which any thread may do. The
+ * Threads: the writer does all but tail_sort, which who applies does, and tail_head, tail_measure,
+ * tail_begun, tail_pin and tail_unpin, which any thread may do. The
  * lock guards what both touch; what only the writer touches (stamps, generations) needs none, and
  * the writer reads without it what nobody else changes.
  *
@@ -109,8 +109,16 @@ void tail_finish(struct tail *);
 
 /* --- any thread --- */
 
+/* tail_bytes() for others than the writer. */
+size_t tail_measure(struct tail *);
+
 /* False when the log has nothing in the tail. */
 bool tail_head(struct tail *, const struct hash *genesis, struct head *);
+
+/* The ids of the logs that begin in the tail with a batch that this writer brought, but for the one of a
+ * name: from malloc. False when memory is out. */
+MUST_CHECK bool tail_begun(struct tail *, struct text writer, struct text except, uint64_t **logs,
+			   size_t *count);
 
 /* References to the batches with seqs in (after, upto]. False when memory is out. */
 MUST_CHECK bool tail_pin(struct tail *, const struct hash *genesis, const struct range *,

@@ -55,9 +55,11 @@ tail_batch_encode(const struct append *append)
 	if (batch == NULL)
 		return NULL;
 	journal_encode(append, bytes, size);
+	batch->log_bytes = append->head.bytes;
 	struct record record;
 	CHECK(journal_peek(bytes, size, &record));
 	fill_head(batch, &record);
+	batch->gone = append->head.gone;
 
 	size_t offset = record.actions_at, applied = 0;
 	for (size_t i = 0; i < append->batch->action_count; i++) {
@@ -110,6 +112,33 @@ tail_batch_free(struct tail_batch *batch)
 	free(batch);
 }
 
+bool
+tail_group_encode(struct tail_group *group, const struct append *appends, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct tail_batch *batch = tail_batch_encode(&appends[i]);
+		if (batch == NULL)
+			return false;
+		if (group->first == NULL)
+			group->first = batch;
+		else
+			group->last->next = batch;
+		group->last = batch;
+		group->bytes += batch->size;
+	}
+	return true;
+}
+
+void
+tail_group_free(struct tail_group *group)
+{
+	while (group->first != NULL) {
+		struct tail_batch *batch = group->first;
+		group->first = batch->next;
+		tail_batch_free(batch);
+	}
+}
+
 const struct hash *
 tail_batch_link(const struct tail_batch *batch, uint64_t seq)
 {
@@ -125,4 +154,16 @@ tail_batch_action(const struct tail_batch *batch, size_t index, struct action *a
 	size_t device;
 	(void)journal_action(batch->record, batch->actions[index].offset, action, &device);
 	action->device = batch->devices[device];
+}
+
+uint64_t
+tail_batch_bytes(const struct tail_batch *batch, size_t from)
+{
+	uint64_t bytes = 0;
+	for (size_t i = from; i < batch->action_count; i++) {
+		struct action action;
+		tail_batch_action(batch, i, &action);
+		bytes += action_size(&action);
+	}
+	return bytes;
 }

@@ -14,6 +14,8 @@ import time
 
 from support import chain, raw, story
 
+# What runs the daemon in the place of the binary: tests/image/daemon. A daemon in a container has no descriptors but its own.
+CONTAINER = os.environ.get("EDGEREPLAY_CONTAINER")
 PATIENCE = 120  # seconds; only ever reached when something hangs, also under a sanitizer
 REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:",
            "CHECK failed", "Assertion")
@@ -27,6 +29,13 @@ def fields(line):
     for name, value in FIELD.findall(line):
         found[name] = value[1:-1].replace('\\"', '"') if value.startswith('"') else value
     return found
+
+
+def address_of(text):
+    if text.startswith("unix:"):
+        return text[5:]
+    host, port = text.rsplit(":", 1)
+    return host.strip("[]"), int(port)
 
 
 class Refused(Exception):
@@ -57,9 +66,11 @@ class Daemon:
 
     def command(self):
         flags = ["--store.dir=" + self.dir] + ["--%s=%s" % item for item in self.options.items()]
+        if "admin.listen" not in self.options:
+            flags.insert(1, "--admin.listen=")  # its socket would be in the way of who copies the folder
         if self.listen:
             flags.insert(0, "--server.listen=" + self.listen)
-        binary = self.how.get("binary") or os.path.join(story.BUILD, "edgereplayd")
+        binary = self.how.get("binary") or CONTAINER or os.path.join(story.BUILD, "edgereplayd")
         return self.how.get("before", []) + [binary] + flags + self.how.get("flags", [])
 
     def start(self):
@@ -110,8 +121,12 @@ class Daemon:
         return time.monotonic() - began
 
     def kill(self):
-        self.signal(signal.SIGKILL)
-        story.same(self.wait(), -signal.SIGKILL, "exit code")
+        if CONTAINER:
+            subprocess.run([CONTAINER, "--kill", str(self.process.pid)], check=True)
+            story.same(self.wait(), 128 + signal.SIGKILL, "exit code")
+        else:
+            self.signal(signal.SIGKILL)
+            story.same(self.wait(), -signal.SIGKILL, "exit code")
 
     def destroy(self):
         """For a story that failed: ends it and shows its log."""
@@ -147,11 +162,7 @@ class Daemon:
     @property
     def address(self):
         """What raw.Connection takes."""
-        text = self.address_text
-        if text.startswith("unix:"):
-            return text[5:]
-        host, port = text.rsplit(":", 1)
-        return host.strip("[]"), int(port)
+        return address_of(self.address_text)
 
     @property
     def port(self):
@@ -163,6 +174,13 @@ class Daemon:
 
     def client(self):
         return raw.Client(self.address)
+
+    def operator(self):
+        """A client of the operator's side (admin.listen), also while it is starting."""
+        self.await_event("admin listening")
+        client = raw.Client(address_of(self.events("admin listening")[-1]["address"]))
+        client.headers = {"Host": "localhost"}  # another name it does not answer to
+        return client
 
     def connection(self, timeout=PATIENCE):
         return raw.Connection(self.address, timeout)

@@ -13,7 +13,7 @@ import urllib.parse
 from support import chain
 
 DEFAULTS = {"payload_bytes": 16384, "batch_actions": 1000, "page_actions": 1000, "page_bytes": 1 << 20,
-            "max_skew_ms": 0, "monotonic": False}
+            "max_skew_ms": 0, "monotonic": False, "log_actions": 0, "log_bytes": 0}
 
 
 RETRY = {"BATCH_TOO_LARGE": "split", "SERVER_BEHIND": "rebase", "HASH_MISMATCH": "rebase", "CONFLICT": "rebase",
@@ -52,6 +52,9 @@ class Log:
 
     def cut(self, count):
         del self.actions[count:], self.links[count + 1:]
+
+    def bytes(self):
+        return sum(len((a["device"] + a["type"] + a["payload"]).encode()) for a in self.actions)
 
     def holds(self, seq, state_hash):
         return seq < len(self.links) and self.links[seq].hex() == state_hash
@@ -126,7 +129,15 @@ class Model:
             if refusal and reject:
                 raise Problem(422, refusal.pop("refused"), index=index, **refusal)
             outcomes.append(refusal or {"seq": log.append(action)})
+            if not refusal:
+                self._check_room(log)
         return outcomes
+
+    def _check_room(self, log):
+        for quota, limit, size in (("logActions", self.limits["log_actions"], len(log.actions)),
+                                   ("logBytes", self.limits["log_bytes"], log.bytes())):
+            if limit and size > limit:
+                raise Problem(403, "QUOTA_EXCEEDED", quota=quota, limit=limit)
 
     def _refusal(self, log, action, taken):
         if taken:
@@ -135,7 +146,8 @@ class Model:
         if self.limits["max_skew_ms"] and ahead > self.limits["max_skew_ms"]:
             return {"refused": "CLOCK_SKEW", "aheadMs": ahead}
         newest = max([a["ts"] for a in log.actions if a["device"] == action["device"]], default=0)
-        if self.limits["monotonic"] and action["ts"] <= newest:
+        counts = not self.limits["max_skew_ms"] or newest - self.clock() <= self.limits["max_skew_ms"]
+        if self.limits["monotonic"] and counts and action["ts"] <= newest:
             return {"refused": "NON_MONOTONIC_TIMESTAMP", "newest": newest}
         return None
 

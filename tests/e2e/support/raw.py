@@ -32,16 +32,18 @@ class Response:
 
 
 class Connection:
-    """One connection. address is (host, port), or a path for a unix socket."""
+    """One connection. address is (host, port), or a path for a unix socket; tls an ssl.SSLContext, or None; source: from which address."""
 
-    def __init__(self, address, timeout=120):
+    def __init__(self, address, timeout=120, tls=None, source=None):
         if isinstance(address, tuple):
-            self.socket = socket.create_connection(address, timeout)
+            self.socket = socket.create_connection(address, timeout, source and (source, 0))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(timeout)
             self.socket.connect(address)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.buffer = b""
         self.closed = False
 
@@ -151,8 +153,9 @@ def head(method, target, body=None, headers=()):
 class Client:
     """Requests one after the other over a kept-alive connection; opens a new one after the server closed the old."""
 
-    def __init__(self, address, timeout=120):
-        self.address, self.timeout = address, timeout
+    def __init__(self, address, timeout=120, tls=None):
+        self.address, self.timeout, self.tls = address, timeout, tls
+        self.headers = {}  # of every request
         self.connection = None
 
     def __enter__(self):
@@ -169,12 +172,12 @@ class Client:
     def open(self):
         """The connection, a new one when there is none."""
         if self.connection is None or self.connection.closed:
-            self.connection = Connection(self.address, self.timeout)
+            self.connection = Connection(self.address, self.timeout, self.tls)
         return self.connection
 
     def request(self, method, target, body=None, headers=()):
         try:
-            return self.open().request(method, target, body, headers)
+            return self.open().request(method, target, body, {**self.headers, **dict(headers)})
         except OSError:
             self.close()
             raise

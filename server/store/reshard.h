@@ -1,0 +1,60 @@
+/*
+ * reshard: a stopped store's logs in another number of shard files.
+ *
+ *     settle ─▶ begin ─▶ copy, log by log ─▶ compare, row by row ─▶ (verified by the caller) ─▶ switch ─▶ clean
+ *                │                                                                               │
+ *     DIR/shards-N/source, manifest                                        DIR/manifest names DIR/shards-N
+ *
+ * The new files are made in a folder of their own, which nothing knows before the manifest names it: that is
+ * the one step in which they come into force. What a crash leaves in it is gone on with, by the logs that are
+ * there to their end, as long as `source` says of the old files what they still are; else it is begun anew.
+ * Logs get new numbers; nothing else of their rows is changed (log_rows).
+ *
+ * The caller holds the lock of the directory, and has verified it: here nothing is. Threads: one. Errors:
+ * STATUS_STORAGE_UNAVAILABLE with *problem (base/problem).
+ */
+#ifndef STORE_RESHARD_H
+#define STORE_RESHARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "store/directory.h"
+
+struct reshard {
+	const struct directory *from;
+	unsigned shards; /* a power of two, not that of from */
+
+	/* Now and then: so many actions more. May end the process. */
+	void (*progress)(void *cookie, uint64_t actions);
+	void *cookie;
+
+	/* made by reshard_begin() */
+	struct directory to; /* for readers, and reshard_release() */
+	char *folder;
+	bool is_resumed;
+
+	/* made by reshard_copy() */
+	uint64_t logs, logs_resumed; /* of them, that were there already */
+};
+
+/* Puts in place what a shard's journal holds, as a start would. *problem. */
+MUST_CHECK enum status reshard_settle(const struct directory *, unsigned shard,
+				      const char **problem);
+
+MUST_CHECK enum status reshard_begin(struct reshard *, const char **problem);
+void reshard_release(struct reshard *);
+
+MUST_CHECK enum status reshard_copy(struct reshard *, const char **problem);
+
+/* STATUS_LOG_DAMAGED: something is not the same. */
+MUST_CHECK enum status reshard_compare(struct reshard *, const char **problem);
+
+MUST_CHECK enum status reshard_switch(struct reshard *, const char **problem);
+
+/* Removes what a directory has of shards that its manifest does not name: the old ones, or what an unfinished
+ * reshard left. What repair and accept-loss have kept stays, in the directory itself. */
+MUST_CHECK enum status reshard_clean(const struct directory *, const char **problem);
+
+#endif
