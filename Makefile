@@ -18,7 +18,7 @@
 #   make deb      a Debian package, into BUILD; make deb-test: installs, starts, upgrades and purges it, under systemd in a container
 #   make clean    remove build/
 #
-# Variables: FUZZ_SEC, V=1 (show the commands), BUILD (folder of the variant), GOAL (of asan and tsan: faults, unit, …), JOBS (tests, linters at a time), CC, CFLAGS, LDFLAGS.
+# Variables: FUZZ_SEC, V=1 (show the commands), BUILD (folder of the variant), GOAL (of asan and tsan: faults, unit, …), JOBS (tests, linters at a time), AGAIN=1 (try once more what failed), CC, CFLAGS, LDFLAGS.
 
 .DEFAULT_GOAL := all
 SHELL := /bin/bash
