@@ -4,8 +4,8 @@ check: whether the tests notice what they say they do.
     check.py BUILD [NAME…]    plants each bug (or those named) in a copy of the sources below BUILD, and runs its tests on it;
                               JOBS bugs at once, each in a copy of its own
 
-Each must fail there, and pass on the copy without a bug. A test is stopped at the first thing it notices; one that hangs
-has noticed nothing. What is wrong is tried again alone, when the others have ended: what is right then is called unsteady.
+Each must fail there, and pass on the copy without a bug. A unit test is stopped at the first of its tests that notices, and
+on the copy without a bug behind the last of those; one that hangs has noticed nothing. What is wrong is tried again alone, when the others have ended: what is right then is called unsteady.
 Prints a table, with what each test said; exit code 1 if one is wrong twice, or if a bug was noticed by none because all were
 skipped.
 """
@@ -45,20 +45,30 @@ def command(test, dest):
     return ["/usr/bin/python3", "-B", os.path.join(dest, "tests", path), *words]
 
 
-def listen(process):
-    """What it says, up to the first of a unit test's tests that failed: then it is ended."""
-    said = []
+def first_failed(said):
+    """The number of the first of a unit test's tests that failed; 0: none."""
+    failed = re.search(r"^not ok (\d+)", said, re.MULTILINE)
+    return int(failed[1]) if failed else 0
+
+
+def listen(process, last):
+    """What it says, up to the first of a unit test's tests that failed, or the one with number last: then it is ended."""
+    said, ended = [], False
     for line in process.stdout:
         said.append(line.decode(errors="replace"))
-        if said[-1].startswith("not ok"):
+        if said[-1].startswith("not ok") or said[-1].startswith("ok %d " % last):
+            ended = True
             process.terminate()
             break
     process.communicate()
-    return "".join(said)
+    return "".join(said), ended
 
 
-def run(test, dest):
-    """Runs it on what is built in the copy: passed, failed, skipped or timed out; what it said; how long it took."""
+def run(test, dest, last=0):
+    """
+    Runs it on what is built in the copy, a unit test's tests up to number last (0: all): passed, failed, skipped or timed
+    out; what it said; how long it took.
+    """
     began = time.monotonic()
     environment = {**os.environ, "EDGEREPLAY_ROOT": dest, "EDGEREPLAY_BUILD": plant.build_folder(dest),
                    "CK_TAP_LOG_FILE_NAME": "-", "CK_VERBOSITY": "silent", "CK_TIMEOUT_MULTIPLIER": "10"}
@@ -66,9 +76,11 @@ def run(test, dest):
         with subprocess.Popen(["timeout", "-k", "10", str(TIMEOUT), *command(test, dest)], cwd=folder,
                               env={**environment, "TMPDIR": folder}, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT) as process:
-            said = listen(process)
+            said, ended = listen(process, last)
     if process.returncode == TIMED_OUT or "Test timeout expired" in said:
         result = "timed out"
+    elif ended:
+        result = "failed" if first_failed(said) else "passed"
     else:
         result = {0: "passed", SKIPPED: "skipped"}.get(process.returncode, "failed")
     return result, said, time.monotonic() - began
@@ -96,14 +108,14 @@ def row(name, test, wanted, ran):
     return lines, good
 
 
-def without_bug(test, dest):
+def without_bug(test, dest, last):
     """The lines of the table, and how many are wrong."""
-    lines, good = row("(none)", test, "passed", run(test, dest))
+    lines, good = row("(none)", test, "passed", run(test, dest, last))
     return lines, not good
 
 
-def with_bug(bug, copies):
-    """The same, of a bug in a copy that nobody else uses meanwhile."""
+def with_bug(bug, copies, noticed):
+    """The same, of a bug in a copy that nobody else uses meanwhile. noticed: the last test of each unit test that notices."""
     dest = copies.get()
     try:
         with plant.planted(dest, [bug.name], targets(bug.tests)):
@@ -112,6 +124,8 @@ def with_bug(bug, copies):
         return ["WRONG  %s cannot be planted: %s" % (bug.name, error)], 1
     finally:
         copies.put(dest)
+    for test, (_, said, _) in zip(bug.tests, ran):
+        noticed[test] = max(noticed.get(test, 0), first_failed(said))
     rows = [row(bug.name, test, "failed", one) for test, one in zip(bug.tests, ran)]
     lines, wrong = sum((some for some, _ in rows), []), sum(not good for _, good in rows)
     if all(result == "skipped" for result, _, _ in ran):
@@ -131,14 +145,16 @@ def copies_of(clean):
     return copies
 
 
-def try_all(tried, clean, copies):
-    """Runs tests without a bug, and bugs, JOBS at once, and prints their lines; those that were wrong."""
+def try_all(tried, clean, copies, noticed):
+    """Runs bugs, and tests without a bug, JOBS at once, and prints their lines; those that were wrong."""
     wrong = []
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         running = {}
         for one in tried:
-            job = pool.submit(without_bug, one, clean) if isinstance(one, str) else pool.submit(with_bug, one, copies)
-            running[job] = one
+            if isinstance(one, str):
+                running[pool.submit(without_bug, one, clean, noticed.get(one, 0))] = one
+            else:
+                running[pool.submit(with_bug, one, copies, noticed)] = one
         for ended in concurrent.futures.as_completed(running):
             lines, mistakes = ended.result()
             print("\n".join(lines), flush=True)
@@ -153,10 +169,10 @@ def main():
     bugs = [plant.find(name) for name in sys.argv[2:]] or plant.BUGS
     tests = sorted({test for bug in bugs for test in bug.tests})
     with plant.planted(clean, [], targets(tests)):
-        copies = copies_of(clean)
-        doubtful = try_all(tests + bugs, clean, copies)
+        copies, noticed = copies_of(clean), {}
+        doubtful = try_all(bugs, clean, copies, noticed) + try_all(tests, clean, copies, noticed)
         print("again, one at a time: %d" % len(doubtful), flush=True)
-        wrong = [one for one in doubtful if try_all([one], clean, copies)]
+        wrong = [one for one in doubtful if try_all([one], clean, copies, noticed)]
     for one in doubtful:
         print("%-8s %s" % ("WRONG" if one in wrong else "unsteady", one if isinstance(one, str) else one.name))
     print("%d bugs, %d tests, %d wrong, %d unsteady, %d s"
