@@ -25,7 +25,7 @@ static const struct command COMMANDS[] = {
 	 "                         file is the device: do not copy it to a second one\n"
 	 "      --batch=N          actions a request at most (500)\n"
 	 "      --on-conflict=rebase|reject\n"
-	 "      --give-up=SECONDS  since the last success (60)\n"
+	 "      --give-up=SECONDS  since the last success (60); 0: one try\n"
 	 "      --resume           skip lines already taken from this FILE\n"
 	 "      --receipt=FILE     ask for receipts, and keep the newest one there\n"
 	 "      --snapshot=FILE    where the log is pruned behind the state's base, go on from the log's\n"

@@ -101,14 +101,12 @@ phone_sync_learn_time(struct phone_sync *sync, const struct http_answer *http,
 	return phone_store_set_offset(sync->store, offset);
 }
 
-/* A request does not outlast the time after which the run gives up, but gets a second at least. */
+/* A request does not outlast the time after which the run gives up. */
 static uint64_t
 request_timeout(const struct phone_sync *sync)
 {
 	uint64_t left = backoff_left(&sync->backoff);
 
-	if (left < 1000)
-		return 1000;
 	return left < REQUEST_MSEC_MAX ? left : REQUEST_MSEC_MAX;
 }
 

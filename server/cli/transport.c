@@ -12,6 +12,7 @@
 #include "cli/report.h"
 
 #define CONNECT_SEC 10
+#define TRY_MSEC_MIN UINT64_C(5000)
 #define URL_SIZE_MAX 4096
 #define ORIGIN_SIZE_MAX 2048
 #define TOKEN_SIZE_MAX 65536
@@ -346,7 +347,8 @@ transport_ask(struct transport *transport, const char *path, const struct text *
 	struct transfer transfer = {.curl = transport->curl, .answer = answer};
 	CURL *curl = transport->curl;
 
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(timeout_msec > 0 ? timeout_msec : 1));
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
+			 (long)(timeout_msec > TRY_MSEC_MIN ? timeout_msec : TRY_MSEC_MIN));
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 0L);
 	if (body != NULL) {
 		curl_easy_setopt(curl, CURLOPT_POST, 1L);

@@ -45,7 +45,9 @@ void transport_free(struct transport *);
 void http_answer_init(struct http_answer *);
 void http_answer_release(struct http_answer *);
 
-/* path begins with "/". POST of a JSON body, or GET when it is NULL; waits at most timeout_msec.
+/*
+ * path begins with "/". POST of a JSON body, or GET when it is NULL; waits at most timeout_msec, but
+ * five seconds at least: the last try, or the only one, is a try.
  */
 void transport_ask(struct transport *, const char *path, const struct text *body,
 		   uint64_t timeout_msec, struct http_answer *);

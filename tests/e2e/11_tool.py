@@ -216,6 +216,17 @@ def the_tool_waits_for_a_server_that_is_restarted():
 
 
 @story.story
+def the_only_try_waits_for_its_answer():
+    with Daemon() as daemon:
+        daemon.signal(signal.SIGSTOP)
+        tries = [subprocess.Popen([story.TOOL, *command, "--url=" + daemon.url, "--log=notes", "--give-up=0"], stdout=subprocess.PIPE)
+                 for command in (["head"], ["pull"], ["push", "--state=s", "--device=d"])]
+        time.sleep(0.3)
+        daemon.signal(signal.SIGCONT)
+        same([one.wait(PATIENCE) for one in tries], [0, 0, 0], "their exit codes")
+
+
+@story.story
 def exit_codes_say_what_went_wrong():
     with Daemon() as daemon:
         url = "--url=" + daemon.url

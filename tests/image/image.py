@@ -96,7 +96,8 @@ def as_the_document_runs_it_it_serves_who_has_the_token_of_the_document():
             file.write(done.stdout.split()[-1])
         url = "--url=http://127.0.0.1:%d" % port
         is_true(tool("head", url, "--log=me", "--token-file=token", "--give-up=60").out.startswith("0 "), "the head of its log")
-        is_true("UNAUTHENTICATED" in tool("head", url, "--log=me", "--give-up=0", expect=3).error, "without a token")
+        stranger = tool("head", url, "--log=me", "--give-up=0", expect=3).error
+        is_true("UNAUTHENTICATED" in stranger, "without a token: %s", stranger)
     finally:
         podman("rm", "--force", "--time=0", mine, expect=None)
         podman("volume", "rm", "--force", *(mine + name for name in ("", "-secret", "-keys", "-backups")), expect=None)
