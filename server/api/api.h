@@ -19,7 +19,6 @@
 #include "api/rate.h"
 #include "auth/key_source.h"
 #include "auth/peers.h"
-#include "base/status.h"
 #include "chain/receipt.h"
 #include "chain/settle.h"
 #include "http/request.h"

@@ -17,7 +17,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "auth/algorithm.h"
 #include "auth/keys.h"
 #include "base/status.h"
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/problem.h"
 #include "store/repair_work.h"
 #include "store/sqlite/journal.h"

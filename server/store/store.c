@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/problem.h"
