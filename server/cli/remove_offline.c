@@ -82,7 +82,7 @@ has_position(void *cookie, const struct removal *removal, const struct position 
 enum exit_code
 remove_offline(struct removing *removing, struct removal *removal)
 {
-	const unsigned shard = removal->genesis->bytes[0] * removing->directory.shards / 256;
+	const unsigned shard = directory_shard_of(removal->genesis, removing->directory.shards);
 	enum exit_code code = EXIT_FINE;
 	enum status status = STATUS_OK;
 	uint64_t kept;

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "chain/chain.h"
 #include "store/sqlite/sqlite_engine.h"
 
 #define SHARDS_MAX 256
@@ -36,6 +37,14 @@ struct directory {
 	unsigned shards;
 	uint8_t ids[SHARDS_MAX][SHARD_ID_SIZE];
 };
+
+/* Which of so many shards a log lives in, from 0: the first bits of its genesis link say it, so that names
+ * cannot skew it. */
+static inline unsigned
+directory_shard_of(const struct hash *genesis, unsigned shards)
+{
+	return genesis->bytes[0] * shards / SHARDS_MAX;
+}
 
 /* Locks the directory and reads its manifest, or makes both. shards must be a power of two, and the
  * manifest's count where there is a manifest. */

@@ -31,8 +31,7 @@ struct store {
 unsigned
 store_shard_of(const struct store *store, const struct hash *genesis)
 {
-	const unsigned first = genesis->bytes[0];
-	return first * store->directory.shards / 256;
+	return directory_shard_of(genesis, store->directory.shards);
 }
 
 static struct shard *
