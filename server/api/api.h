@@ -5,7 +5,7 @@
  *                  │                                      snapshot ─▶ store
  *                  └────▶ problem (whatever goes wrong)
  *
- * Threads: api_new, api_close, api_set_limits by the owner; what struct app names by HTTP threads;
+ * Threads: api_new, api_free, api_set_limits by the owner; what struct app names by HTTP threads;
  * api_committed by writers.
  */
 #ifndef API_API_H
