@@ -69,4 +69,12 @@ struct sqlite_options {
 MUST_CHECK enum status sqlite_engine_open(const struct sqlite_options *, struct engine **,
 					  const char **problem);
 
+/* With what a tool opens a file of a directory that it has locked: there may be in the journal what a daemon
+ * had room for. */
+struct sqlite_options sqlite_options_of_tool(const char *path, unsigned shard, unsigned shards,
+					     const uint8_t id[SHARD_ID_SIZE]);
+
+/* Opens such a file, brings it to rest and closes it. *problem as above. */
+MUST_CHECK enum status sqlite_engine_settle(const struct sqlite_options *, const char **problem);
+
 #endif
