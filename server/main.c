@@ -45,7 +45,7 @@ struct server {
 	struct receipt_signers signers;
 	struct api *api;
 	struct auth *auth; /* NULL: everybody may do everything */
-	struct peers trusted;
+	struct trusted trusted;
 	struct store *store;
 	struct webhook *webhook; /* NULL: nobody is told */
 	struct snapshot_keeper *snapshots;
@@ -223,7 +223,7 @@ auth_start(struct server *server)
 	const struct auth_options options = auth_options_of(&server->config);
 	struct text bad;
 	/* What is wrong with it for a proxy is told by who cannot do without. */
-	if (!peers_parse(&server->trusted, text_of(options.trusted), &bad) && !options.proxy)
+	if (!trusted_parse(&server->trusted, text_of(options.trusted), &bad) && !options.proxy)
 		return fail("auth.trusted", "must be addresses, CIDRs and unix, with commas "
 					    "between them");
 	if (server->config.auth.mode == AUTH_NONE)

@@ -103,7 +103,7 @@ api_set_auth(struct api *api, struct auth *auth)
 }
 
 void
-api_set_trusted(struct api *api, const struct peers *trusted)
+api_set_trusted(struct api *api, const struct trusted *trusted)
 {
 	api->trusted = *trusted;
 }

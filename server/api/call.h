@@ -44,7 +44,7 @@ struct api {
 	struct places *places; /* of those who wait */
 	struct places *seeks;  /* of those who look for a link */
 	struct rate *rate;
-	struct peers trusted;
+	struct trusted trusted;
 	atomic_bool warned_of_proxy;
 	struct admission admission;
 	_Atomic(struct snapshot_keeper *) snapshots; /* NULL: the store is not started */
