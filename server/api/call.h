@@ -27,7 +27,7 @@
 #include "store/store.h"
 
 /* What was configured, as it is for the requests that began under it, the last of which frees it. */
-struct settings {
+struct api_settings {
 	size_t users; /* these requests, and the api while it is the newest; under the api's lock */
 	struct api_limits limits;
 	struct rate_policy policy;
@@ -37,7 +37,7 @@ struct settings {
 
 struct api {
 	pthread_mutex_t lock; /* held for the next one and its users */
-	struct settings *newest;
+	struct api_settings *newest;
 	struct store *store;
 	struct auth *auth; /* NULL: everybody may do everything */
 	struct waiters *waiters;
@@ -58,7 +58,7 @@ typedef void call_next(void *cookie, struct request *);
 
 struct call {
 	struct api *api;
-	struct settings *settings; /* of when the request began; what these two point into */
+	struct api_settings *settings; /* of when the request began; what these two point into */
 	const struct api_limits *limits;
 	const struct rate_policy *policy;
 	struct request *request;
