@@ -71,8 +71,10 @@ struct call {
 	struct rate_payer payer; /* of what it asks for */
 	void *work;		 /* the endpoint's own */
 	struct seek *seek;	 /* for a link, if there is one */
-	void (*leave)(
-		struct call *); /* what the endpoint has to give back in the end; NULL: nothing */
+
+	/* What the endpoint has to give back in the end; NULL: nothing. */
+	void (*leave)(struct call *);
+
 	struct phases phases;
 	bool under_way; /* a sync that has taken its place */
 
