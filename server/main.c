@@ -1,10 +1,10 @@
 /*
  * edgereplayd: start, signals, drain, stop. The only place, with options.h, that knows every room.
  *
- *     phone ─▶ http/listener ─▶ http/request ─▶ api (route, wire, chain/batch) ─▶ store/shard
- *                                                                                   │ gather
- *                                                                                   │ chain/settle
- *                                                                                   │ write
+ *     phone ─▶ http/listener ─▶ http/request ─▶ api (route, admit, wire, chain/batch) ─▶ store/shard
+ *                                                                                          │ gather
+ *                                                                                          │ chain/settle
+ *                                                                                          │ write
  *     phone ◀─ http/request ◀─ api (verdict → JSON) ◀─ done(job) ◀─ COMMIT ◀─ store/sqlite
  *
  * Data flows one way. The ways back up are function pointers handed down here: what a request means
@@ -39,6 +39,11 @@
 /* Descriptors beside connections and shards: standard streams, epoll, event and timer descriptors,
  * the lock. */
 #define DESCRIPTORS_OTHER 64
+
+/* Of a shard: its writer's connection, those of look-ups and of the walk for rot, two journal files, the anchor, a
+ * backup. And of each connection that reads it: file, WAL, index. */
+#define DESCRIPTORS_SHARD 11
+#define DESCRIPTORS_READER 3
 
 struct server {
 	struct config config;
@@ -196,7 +201,8 @@ raise_descriptor_limit(const struct listener_options *listener, const struct con
 			      admin_descriptors((unsigned)config->admin.connections) +
 			      webhook_descriptors((unsigned)config->webhook.connections) +
 			      config->snapshots.transfers +
-			      config->store.shards * (11 + 3 * config->server.threads);
+			      config->store.shards * (DESCRIPTORS_SHARD +
+						      DESCRIPTORS_READER * config->server.threads);
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		return fail("cannot start", strerror(errno));
