@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-
 enum step
 phone_pull_fetch(struct phone_sync *sync, const struct position *after, struct answer *page)
 {

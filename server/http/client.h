@@ -33,7 +33,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-
 struct MHD_Connection;
 struct certificate;
 struct live;

@@ -2,11 +2,12 @@
  * directory: the data directory: its lock, its manifest, its files' names.
  *
  *     DIR/lock          held (flock) while the directory is open: one daemon or tool at a time
- *     DIR/manifest      how many shards there are, and a random id for each; text, never changed
+ *     DIR/manifest      how many shards there are, and a random id for each; text (manifest.h), replaced by
+ *                       a reshard and by nothing else
  *     DIR/shard-00.db   one a shard; keeps its number, the count and its id, which must equal the
- * manifest's; beside it its WAL, journal files and anchor
+ *                       manifest's; beside it its WAL, journal files and anchor
  *     DIR/shards-8/     where the shard files are after a reshard to 8: the manifest says so, and so
- * takes its place in one step
+ *                       takes its place in one step
  *
  * A directory is made in an order that a crash cannot confuse with a lost file: manifest.new, the
  * shard files, then manifest.new becomes manifest. Nothing is served before that. So a manifest.new
