@@ -3,7 +3,7 @@
 
 #include "cli/remove.h"
 #include "cli/report.h"
-#include "store/has.h"
+#include "store/engine_has.h"
 #include "store/leftovers.h"
 #include "store/snapshot_removal.h"
 #include "store/snapshot_walk.h"

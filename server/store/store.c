@@ -11,7 +11,7 @@
 #include "store/creators.h"
 #include "store/directory.h"
 #include "store/free_space.h"
-#include "store/has.h"
+#include "store/engine_has.h"
 #include "store/salvage_place.h"
 #include "store/scrubber.h"
 #include "store/shard.h"
