@@ -50,7 +50,6 @@ struct run {
 
 	struct lane **paused;
 	size_t paused_count;
-	uint64_t waiters_under_way;
 };
 
 /* A request that counts, or does not: those of the warm-up do not. */

@@ -1,10 +1,10 @@
 /*
  * edgereplayd: start, signals, drain, stop. The only place, with options.h, that knows every room.
  *
- *     phone ─▶ http/listener ─▶ http/request ─▶ api (route, wire, chain/batch) ─▶ store/shard
- *                                                                                   │ gather
- *                                                                                   │ chain/settle
- *                                                                                   │ write
+ *     phone ─▶ http/listener ─▶ http/request ─▶ api (route, admit, wire, chain/batch) ─▶ store/shard
+ *                                                                                          │ gather
+ *                                                                                          │ chain/settle
+ *                                                                                          │ write
  *     phone ◀─ http/request ◀─ api (verdict → JSON) ◀─ done(job) ◀─ COMMIT ◀─ store/sqlite
  *
  * Data flows one way. The ways back up are function pointers handed down here: what a request means
@@ -40,12 +40,17 @@
  * the lock. */
 #define DESCRIPTORS_OTHER 64
 
+/* Of a shard: its writer's connection, those of look-ups and of the walk for rot, two journal files, the anchor, a
+ * backup. And of each connection that reads it: file, WAL, index. */
+#define DESCRIPTORS_SHARD 11
+#define DESCRIPTORS_READER 3
+
 struct server {
 	struct config config;
 	struct receipt_signers signers;
 	struct api *api;
 	struct auth *auth; /* NULL: everybody may do everything */
-	struct peers trusted;
+	struct trusted trusted;
 	struct store *store;
 	struct webhook *webhook; /* NULL: nobody is told */
 	struct snapshot_keeper *snapshots;
@@ -196,7 +201,8 @@ raise_descriptor_limit(const struct listener_options *listener, const struct con
 			      admin_descriptors((unsigned)config->admin.connections) +
 			      webhook_descriptors((unsigned)config->webhook.connections) +
 			      config->snapshots.transfers +
-			      config->store.shards * (11 + 3 * config->server.threads);
+			      config->store.shards * (DESCRIPTORS_SHARD +
+						      DESCRIPTORS_READER * config->server.threads);
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		return fail("cannot start", strerror(errno));
@@ -223,7 +229,7 @@ auth_start(struct server *server)
 	const struct auth_options options = auth_options_of(&server->config);
 	struct text bad;
 	/* What is wrong with it for a proxy is told by who cannot do without. */
-	if (!peers_parse(&server->trusted, text_of(options.trusted), &bad) && !options.proxy)
+	if (!trusted_parse(&server->trusted, text_of(options.trusted), &bad) && !options.proxy)
 		return fail("auth.trusted", "must be addresses, CIDRs and unix, with commas "
 					    "between them");
 	if (server->config.auth.mode == AUTH_NONE)

@@ -9,6 +9,7 @@
  *     GET /log-level   the level; PUT sets it until it is configured anew (SIGHUP)
  *     /backup          copies of shards (backups.h)
  *     POST /redact, /prune, /erase, /reopen, /overwrite: content goes (remove.h)
+ *     GET /snapshots   the logs that have a snapshot (snapshots.h)
  *
  *     admin_new ─▶ STARTING ─ admin_serving ─▶ SERVING ─ admin_draining ─▶ DRAINING ─▶ admin_stop
  *

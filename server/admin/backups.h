@@ -17,7 +17,6 @@
 #define ADMIN_BACKUPS_H
 
 #include "base/mem.h"
-#include "base/text.h"
 #include "http/request.h"
 
 #define BACKUP_BODY_MAX ((size_t)16 * 1024)

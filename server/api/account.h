@@ -19,8 +19,7 @@ struct call;
 struct job;
 
 struct phases {
-	uint64_t
-		began_usec; /* the body was here, or the waiting was over; 0: it did not come so far */
+	uint64_t began_usec; /* the body was here, or the wait over; 0: it did not come so far */
 
 	/* Of syncs that a writer settled; done_usec is 0 for others. */
 	uint64_t submitted_usec;

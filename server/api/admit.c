@@ -65,7 +65,7 @@ warn_of_proxy(struct call *call)
 	struct request *request = call->request;
 	if (atomic_load_explicit(&api->warned_of_proxy, memory_order_relaxed) ||
 	    call->limits->forwarded == FORWARDED_NONE || !request_peer_is_local(request) ||
-	    peers_contain(&api->trusted, request_peer(request)) || !was_forwarded(request) ||
+	    trusted_contain(&api->trusted, request_peer(request)) || !was_forwarded(request) ||
 	    atomic_exchange(&api->warned_of_proxy, true))
 		return;
 	log_warn("api", "a proxy on this machine is not in auth.trusted",

@@ -19,10 +19,10 @@
 /* Beside the batch: the call, headers, the http room's copies. */
 #define ARENA_SIZE_MIN ((size_t)64 * 1024)
 
-static struct settings *
+static struct api_settings *
 settings_new(const struct api_limits *limits)
 {
-	struct settings *settings = calloc(1, sizeof(*settings));
+	struct api_settings *settings = calloc(1, sizeof(*settings));
 	if (!settings)
 		return NULL;
 	settings->users = 1;
@@ -36,18 +36,18 @@ settings_new(const struct api_limits *limits)
 	return settings;
 }
 
-static struct settings *
+static struct api_settings *
 settings_take(struct api *api)
 {
 	pthread_mutex_lock(&api->lock);
-	struct settings *settings = api->newest;
+	struct api_settings *settings = api->newest;
 	settings->users++;
 	pthread_mutex_unlock(&api->lock);
 	return settings;
 }
 
 static void
-settings_give(struct api *api, struct settings *settings)
+settings_give(struct api *api, struct api_settings *settings)
 {
 	pthread_mutex_lock(&api->lock);
 	const bool unused = --settings->users == 0;
@@ -103,7 +103,7 @@ api_set_auth(struct api *api, struct auth *auth)
 }
 
 void
-api_set_trusted(struct api *api, const struct peers *trusted)
+api_set_trusted(struct api *api, const struct trusted *trusted)
 {
 	api->trusted = *trusted;
 }
@@ -111,11 +111,11 @@ api_set_trusted(struct api *api, const struct peers *trusted)
 bool
 api_set_limits(struct api *api, const struct api_limits *limits)
 {
-	struct settings *settings = settings_new(limits);
+	struct api_settings *settings = settings_new(limits);
 	if (!settings)
 		return false;
 	pthread_mutex_lock(&api->lock);
-	struct settings *older = api->newest;
+	struct api_settings *older = api->newest;
 	api->newest = settings;
 	pthread_mutex_unlock(&api->lock);
 	settings_give(api, older);
@@ -233,7 +233,7 @@ body_bytes(struct api *api, const struct call *call)
 		return call->route.target == ROUTE_SYNC		  ? call->limits->body_bytes
 		       : call->route.target == ROUTE_SNAPSHOT_PUT ? call->limits->snapshot_bytes
 								  : 0;
-	struct settings *settings = settings_take(api);
+	struct api_settings *settings = settings_take(api);
 	const size_t bytes = settings->limits.body_bytes;
 	settings_give(api, settings);
 	return bytes;

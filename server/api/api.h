@@ -5,7 +5,7 @@
  *                  │                                      snapshot ─▶ store
  *                  └────▶ problem (whatever goes wrong)
  *
- * Threads: api_new, api_close, api_set_limits by the owner; what struct app names by HTTP threads;
+ * Threads: api_new, api_free, api_set_limits by the owner; what struct app names by HTTP threads;
  * api_committed by writers.
  */
 #ifndef API_API_H
@@ -18,8 +18,7 @@
 #include "api/forwarded.h"
 #include "api/rate.h"
 #include "auth/key_source.h"
-#include "auth/peers.h"
-#include "base/status.h"
+#include "auth/trusted.h"
 #include "chain/receipt.h"
 #include "chain/settle.h"
 #include "http/request.h"
@@ -61,7 +60,7 @@ void api_set_snapshots(struct api *, struct snapshot_keeper *);
 void api_set_auth(struct api *, struct auth *);
 
 /* Whose word on the client's address is believed; before: nobody's. Likewise. */
-void api_set_trusted(struct api *, const struct peers *);
+void api_set_trusted(struct api *, const struct trusted *);
 
 /* New limits for requests that begin from now on. False when memory is out (the old ones stay). */
 bool api_set_limits(struct api *, const struct api_limits *);

@@ -2,12 +2,12 @@
 
 #include "api/call.h"
 #include "auth/identity.h"
-#include "auth/peers.h"
+#include "auth/trusted.h"
 
 static bool
 is_trusted(const void *cookie, const struct sockaddr *address)
 {
-	return peers_contain(cookie, address);
+	return trusted_contain(cookie, address);
 }
 
 /* Nobody else's header is believed, so it need not be looked for. */
@@ -15,7 +15,7 @@ static struct text
 list_of(const struct call *call, const struct sockaddr *peer)
 {
 	const char *header = forwarded_name(call->limits->forwarded);
-	return header && peers_contain(&call->api->trusted, peer)
+	return header && trusted_contain(&call->api->trusted, peer)
 		       ? request_header(call->request, header)
 		       : TEXT("");
 }

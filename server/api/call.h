@@ -27,7 +27,7 @@
 #include "store/store.h"
 
 /* What was configured, as it is for the requests that began under it, the last of which frees it. */
-struct settings {
+struct api_settings {
 	size_t users; /* these requests, and the api while it is the newest; under the api's lock */
 	struct api_limits limits;
 	struct rate_policy policy;
@@ -37,14 +37,14 @@ struct settings {
 
 struct api {
 	pthread_mutex_t lock; /* held for the next one and its users */
-	struct settings *newest;
+	struct api_settings *newest;
 	struct store *store;
 	struct auth *auth; /* NULL: everybody may do everything */
 	struct waiters *waiters;
 	struct places *places; /* of those who wait */
 	struct places *seeks;  /* of those who look for a link */
 	struct rate *rate;
-	struct peers trusted;
+	struct trusted trusted;
 	atomic_bool warned_of_proxy;
 	struct admission admission;
 	_Atomic(struct snapshot_keeper *) snapshots; /* NULL: the store is not started */
@@ -58,7 +58,7 @@ typedef void call_next(void *cookie, struct request *);
 
 struct call {
 	struct api *api;
-	struct settings *settings; /* of when the request began; what these two point into */
+	struct api_settings *settings; /* of when the request began; what these two point into */
 	const struct api_limits *limits;
 	const struct rate_policy *policy;
 	struct request *request;
@@ -71,8 +71,10 @@ struct call {
 	struct rate_payer payer; /* of what it asks for */
 	void *work;		 /* the endpoint's own */
 	struct seek *seek;	 /* for a link, if there is one */
-	void (*leave)(
-		struct call *); /* what the endpoint has to give back in the end; NULL: nothing */
+
+	/* What the endpoint has to give back in the end; NULL: nothing. */
+	void (*leave)(struct call *);
+
 	struct phases phases;
 	bool under_way; /* a sync that has taken its place */
 

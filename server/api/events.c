@@ -18,7 +18,6 @@
 #include <string.h>
 
 #include "api/pay.h"
-#include "api/wire.h"
 #include "base/clock.h"
 #include "base/metrics.h"
 

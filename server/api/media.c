@@ -1,9 +1,4 @@
-/*
- * The two headers that name media types (RFC 9110, sections 8.3 and 12.5.1), read leniently in
- * white space and letter case, and without quoted commas, which no such header has in practice: a
- * piece that does not read as a media range is passed over.
- */
-#include "api/route.h"
+#include "api/media.h"
 
 #include <string.h>
 #include <strings.h>
@@ -90,7 +85,7 @@ read_accept(struct text accept, struct preference *preferences, size_t count)
 }
 
 bool
-media_choose(struct text accept, bool ndjson, enum route_media *media)
+media_choose(struct text accept, bool ndjson, enum media *media)
 {
 	struct preference both[] = {{.type = TEXT("application/json")},
 				    {.type = TEXT("application/x-ndjson")}};

@@ -15,7 +15,6 @@
 #include "api/call.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "store/store.h"
 
 /* Rows of one read transaction. */
 #define PAGE_STEP_ROWS 500

@@ -64,7 +64,7 @@ find_payer(struct call *call)
 	struct address_name client;
 	if (call->identity)
 		return rate_payer_of(api->rate, call->policy, identity_subject(call->identity));
-	if (!peers_contain(&api->trusted, request_peer(call->request)) ||
+	if (!trusted_contain(&api->trusted, request_peer(call->request)) ||
 	    !asker_client(call, &client))
 		return (struct rate_payer){.rate = NULL};
 	return rate_payer_of(api->rate, call->policy, text_of_client(&client));

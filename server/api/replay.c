@@ -18,7 +18,6 @@
 #include "api/problem.h"
 #include "api/seek.h"
 #include "api/wire.h"
-#include "base/clock.h"
 #include "base/log.h"
 
 #define STREAM_STEP_ROWS 500	      /* rows and … */

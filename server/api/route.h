@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api/media.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "chain/chain.h"
@@ -39,8 +40,6 @@ enum route_target {
 	ROUTE_SNAPSHOT_GET
 };
 
-enum route_media { MEDIA_JSON, MEDIA_NDJSON, MEDIA_EVENTS };
-
 /* The parameter `until`. */
 struct until {
 	bool has_seq, has_link; /* both false: there is none */
@@ -49,7 +48,7 @@ struct until {
 
 struct route {
 	enum route_target target;
-	enum route_media media;
+	enum media media;
 	const char *allow; /* ROUTE_OPTIONS: the methods */
 
 	char log_name[LOG_NAME_SIZE_MAX];
@@ -82,17 +81,5 @@ bool route_is_guarded(const struct route *);
  * NOT_ACCEPTABLE, UNSUPPORTED_MEDIA_TYPE, MALFORMED, with *fault. */
 MUST_CHECK enum status route_read(const struct route_input *, const struct route_limits *,
 				  struct route *, struct route_fault *);
-
-/*
- * Which media type the Accept header prefers (RFC 9110, section 12.5.1), of JSON and, if it may be
- * had, NDJSON. JSON wins a tie, unless only NDJSON is named without a wildcard. False: neither.
- */
-bool media_choose(struct text accept, bool ndjson, enum route_media *);
-
-/* Whether it allows text/event-stream. */
-bool media_accepts_events(struct text accept);
-
-/* Whether a Content-Type is application/json, with no other parameter than charset=utf-8. */
-bool media_is_json(struct text content_type);
 
 #endif

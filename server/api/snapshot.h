@@ -5,7 +5,6 @@
 #ifndef API_SNAPSHOT_H
 #define API_SNAPSHOT_H
 
-#include "base/mem.h"
 #include "store/snapshot_file.h"
 
 #define SNAPSHOT_SEQ "Edgereplay-Seq"

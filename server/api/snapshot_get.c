@@ -13,7 +13,6 @@
 #include "api/etag.h"
 #include "api/pay.h"
 #include "api/snapshot.h"
-#include "base/log.h"
 #include "base/metrics.h"
 
 #define VERIFY_BYTES ((size_t)1 << 20) /* before others have their turn */

@@ -13,7 +13,6 @@
 #include "api/admit.h"
 #include "api/call.h"
 #include "api/pay.h"
-#include "api/problem.h"
 #include "api/snapshot.h"
 #include "api/wire.h"
 #include "base/check.h"

@@ -15,7 +15,6 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "chain/batch.h"
-#include "chain/settle.h"
 #include "store/engine.h"
 
 #define WIRE_PULL_DEFAULT 500

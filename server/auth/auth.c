@@ -12,7 +12,7 @@
 #include "auth/claims.h"
 #include "auth/file.h"
 #include "auth/key_source.h"
-#include "auth/peers.h"
+#include "auth/trusted.h"
 #include "auth/token.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -38,7 +38,7 @@ struct auth {
 	struct cache *cache;
 	atomic_bool warned_of_names;
 
-	struct peers peers;
+	struct trusted trusted;
 	pthread_mutex_t lock; /* guards the secret */
 	struct secret secret;
 };
@@ -161,12 +161,12 @@ start_proxy(struct auth *auth, const char **problem)
 {
 	const struct auth_options *options = &auth->options;
 	struct text bad = {"", 0};
-	if (!options->trusted[0] || !peers_parse(&auth->peers, text_of(options->trusted), &bad))
+	if (!options->trusted[0] || !trusted_parse(&auth->trusted, text_of(options->trusted), &bad))
 		return problem_set(problem, STATUS_MALFORMED,
 				   "auth.trusted: \"%.*s\": auth.mode=proxy needs the addresses "
 				   "that the proxy comes from, at most %d, with commas between "
 				   "them: 10.1.2.3, 10.0.0.0/8, 2001:db8::/32, unix",
-				   (int)bad.size, bad.data, PEERS_MAX);
+				   (int)bad.size, bad.data, TRUSTED_MAX);
 	if (!options->secret_file[0])
 		return STATUS_OK;
 	const enum status status = read_secret(auth, problem);
@@ -434,7 +434,7 @@ identify_proxied(struct auth *auth, const struct credentials *credentials, struc
 	struct identity_facts facts = {.subject = text_trim(credentials->user.value),
 				       .expires_sec = UINT64_MAX};
 	const bool is_absent = credentials->user.count == 0;
-	if (!peers_contain(&auth->peers, credentials->peer))
+	if (!trusted_contain(&auth->trusted, credentials->peer))
 		return is_absent ? refuse_absent(attempt)
 				 : refuse(attempt, COUNTER_AUTH_PROXY,
 					  "the user's header came from an address that is not in "

@@ -3,12 +3,12 @@
  *
  *     credentials ─▶ auth_identify ─┬─▶ token: cache ─▶ (identity)
  *                                   │          └─ else token ─▶ keys ─▶ claims ─▶ identity ─▶ cache
- *                                   └─▶ proxy: peers, secret ─▶ identity
+ *                                   └─▶ proxy: trusted, secret ─▶ identity
  *                      key_source (thread): JWKS file or URL ─▶ keys
  *
  *     auth.c  the door            identity.h  who, and what is theirs     token.h   a compact JWS's parts
  *     cache.h verified tokens     claims.h    what a token must say       keys.h    a JWKS; signatures
- *     peers.h trusted addresses   key_source.h where keys come from       algorithm.h  which there are
+ *     trusted.h proxies           key_source.h where keys come from       algorithm.h  which there are
  *
  * What a token may be (RFC 8725): a compact JWS in strict base64url and strict JSON, signed with an
  * algorithm that auth.algorithms names, by a key that is loaded, of the algorithm's own kind, and

@@ -17,7 +17,6 @@
 #include "auth/identity.h"
 #include "auth/token.h"
 #include "base/mem.h"
-#include "base/text.h"
 
 /* Empty texts: not asked for, or, for the names of claims, not looked at. */
 struct claim_rules {

@@ -9,7 +9,6 @@
 
 #include "auth/fetch.h"
 #include "auth/file.h"
-#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/problem.h"

@@ -17,7 +17,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "auth/algorithm.h"
 #include "auth/keys.h"
 #include "base/status.h"
 
@@ -50,8 +49,7 @@ struct keys *key_source_keys(struct key_source *);
 uint64_t key_source_generation(const struct key_source *);
 
 struct key_figures {
-	uint64_t
-		age_msec; /* since the URL's keys were fetched last with success, or since the start */
+	uint64_t age_msec; /* since the URL's keys were fetched with success, or since the start */
 	uint64_t refresh_msec;
 };
 

@@ -15,7 +15,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/algorithm.h"
 #include "auth/identity.h"
 #include "auth/token.h"
 #include "base/status.h"

@@ -2,8 +2,7 @@
  * log: structured lines on stderr, one an event.
  *
  *     log_info("store", "shard opened", LOG_U64("shard", 3), LOG_STR("file", path));
- *     → time=2026-11-22T18:04:08.123Z level=info room=store event="shard opened" shard=3
- * file=data/shard-03.db
+ *     → time=2026-11-22T18:04:08.123Z level=info room=store event="shard opened" shard=3 file=…
  *
  * or the same as one JSON object a line. Values are escaped; a line is written with one write() and
  * is bounded (LOG_LINE_SIZE, longer values are cut and marked with "…").
@@ -13,7 +12,8 @@
  *
  * A text field without data (NULL) is left out.
  *
- * Threads: all functions from any thread. This and the counters are the program's only globals.
+ * Threads: all functions from any thread. The daemon's only globals are in this folder: this, what is
+ * counted (metrics, tally), the time that was last shown (clock) and the hash tables' key (map).
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

@@ -1,6 +1,6 @@
 /*
- * queue: a bounded queue of pointers, many producers, one consumer. The only place where the HTTP
- * threads and a shard's writer meet.
+ * queue: a bounded queue of pointers, many producers, one consumer. Here alone the HTTP threads meet a
+ * shard's writer, and the thread that keeps snapshots.
  *
  * Threads: queue_push() from any thread, queue_take() from the one consumer.
  */

@@ -28,6 +28,17 @@ text_equal(struct text a, struct text b)
 	return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
+/* Copies the bytes to *to, which is left behind them; the copy. */
+static inline struct text
+text_put(char **to, struct text text)
+{
+	const struct text copy = {*to, text.size};
+	if (text.size > 0)
+		memcpy(*to, text.data, text.size);
+	*to += text.size;
+	return copy;
+}
+
 /* The text without spaces and tabs at its ends. */
 struct text text_trim(struct text);
 

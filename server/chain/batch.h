@@ -21,8 +21,7 @@ struct batch_action {
 	struct action action;
 	unsigned device;    /* index into the batch's devices */
 	struct hash digest; /* filled by batch_verify */
-	struct hash
-		link; /* the client's own link after this action, chained from its base; likewise */
+	struct hash link;   /* the client's own after this action, from its base on; likewise */
 };
 
 /* What the sender says of its app's state after the action at seq: one of the positions from the base

@@ -15,16 +15,6 @@ entry_size(const struct drift_entry *entry)
 	       entry->digest.size + entry->app.size;
 }
 
-static struct text
-put(char **to, struct text text)
-{
-	const struct text copy = {*to, text.size};
-	if (text.size > 0)
-		memcpy(*to, text.data, text.size);
-	*to += text.size;
-	return copy;
-}
-
 static struct drift_entry *
 entry_new(const struct drift_report *report)
 {
@@ -36,10 +26,10 @@ entry_new(const struct drift_report *report)
 		return NULL;
 	char *texts = (char *)(entry + 1);
 	entry->next = NULL;
-	entry->device = put(&texts, report->device);
-	entry->writer = put(&texts, report->writer);
-	entry->digest = put(&texts, state->digest);
-	entry->app = put(&texts, state->app);
+	entry->device = text_put(&texts, report->device);
+	entry->writer = text_put(&texts, report->writer);
+	entry->digest = text_put(&texts, state->digest);
+	entry->app = text_put(&texts, state->app);
 	return entry;
 }
 

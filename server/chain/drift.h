@@ -25,7 +25,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/status.h"
 #include "chain/batch.h"
 #include "chain/chain.h"
 

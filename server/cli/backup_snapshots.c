@@ -165,7 +165,7 @@ static void
 drop_redacted(struct checking *checking, const struct snapshot_facts *facts)
 {
 	const struct text log = {facts->log.data, facts->log.size};
-	const unsigned shard = facts->genesis.bytes[0] * checking->into->shards / 256;
+	const unsigned shard = directory_shard_of(&facts->genesis, checking->into->shards);
 	struct audit_target target;
 	bool redacted = false;
 

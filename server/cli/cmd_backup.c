@@ -38,7 +38,7 @@ static const char *const SUFFIXES[] = {".db", ".db-wal", ".journal-0", ".journal
 struct making {
 	const struct cli_options *options;
 	struct directory directory; /* whence; of a running daemon it is not locked */
-	bool is_locked;
+	bool is_open;
 	struct backup_live live;
 	char *to;      /* where it will be */
 	char *partial; /* where it is until it is whole; NULL: nowhere yet */
@@ -127,7 +127,7 @@ open_from(struct making *making)
 	else
 		status = directory_open_existing(&making->directory, options->argument, &problem);
 	if (status == STATUS_OK) {
-		making->is_locked = true;
+		making->is_open = true;
 		return EXIT_FINE;
 	}
 	report_error("%s%s", problem,
@@ -451,7 +451,7 @@ cmd_backup(const struct cli_options *options)
 	report_progress_end();
 	clean_up(&making);
 	interrupt_forget();
-	if (making.is_locked)
+	if (making.is_open)
 		directory_close(&making.directory);
 	backup_live_close(&making.live);
 	backup_set_release(&making.set);

@@ -6,7 +6,6 @@
 #include "cli/cli.h"
 #include "cli/end_receipt.h"
 #include "cli/export_file.h"
-#include "cli/json_text.h"
 #include "cli/out_file.h"
 #include "cli/receipt_check.h"
 #include "cli/report.h"

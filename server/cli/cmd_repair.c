@@ -396,7 +396,7 @@ repair_log(const struct cli_options *options, const struct directory *directory)
 	char *out = default_out(options);
 
 	chain_genesis(job.log, &genesis);
-	const unsigned shard = genesis.bytes[0] * directory->shards / 256;
+	const unsigned shard = directory_shard_of(&genesis, directory->shards);
 	char *path = directory_shard_path(directory, shard);
 	job.target = (struct repair_target){.path = path,
 					    .shard = shard,

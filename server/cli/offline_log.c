@@ -11,7 +11,7 @@ offline_log_target(const struct directory *directory, struct text log, struct au
 	struct hash genesis;
 
 	chain_genesis(log, &genesis);
-	const unsigned shard = genesis.bytes[0] * directory->shards / 256;
+	const unsigned shard = directory_shard_of(&genesis, directory->shards);
 	*target = (struct audit_target){.path = directory_shard_path(directory, shard),
 					.shard = shard,
 					.shards = directory->shards,

@@ -3,8 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "cli/report.h"
-
 enum step
 phone_pull_fetch(struct phone_sync *sync, const struct position *after, struct answer *page)
 {

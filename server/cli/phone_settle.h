@@ -4,8 +4,8 @@
  *
  *     missed ─────────┐
  *     own results ────┴─▶ order by seq ─▶ chain from the base ─▶ equal to the server's hash?
- *                                                                   yes: confirm, in one
- * transaction no:  nothing happened
+ *                                                  yes: confirm, in one transaction
+ *                                                  no:  nothing happened
  */
 #ifndef CLI_PHONE_SETTLE_H
 #define CLI_PHONE_SETTLE_H

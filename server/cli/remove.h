@@ -35,7 +35,7 @@ struct removing {
 	int record;		    /* --record's descriptor; -1: it was not given */
 
 	struct engine *engines[SHARDS_MAX]; /* of the directory, those that were needed */
-	bool touched[256];		    /* by the first byte of logs' genesis links */
+	bool touched[SHARDS_MAX];	    /* by the first byte of logs' genesis links */
 	uint64_t shards;		    /* of the daemon; 0 until it has said so */
 	struct backoff backoff;
 	const struct removal *removal;		     /* under way; NULL: none is */

@@ -1,18 +1,13 @@
 /* remove_offline: content goes from a stopped daemon's data directory: its shards are opened as at a start. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "cli/remove.h"
 #include "cli/report.h"
-#include "store/has.h"
+#include "store/engine_has.h"
 #include "store/leftovers.h"
 #include "store/snapshot_removal.h"
 #include "store/snapshot_walk.h"
 #include "store/sqlite/sqlite_engine.h"
-
-/* Enough for what a journal holds; as many rows a commit as the daemon takes. */
-#define TAIL_BYTES ((size_t)64 << 20)
-#define SLICE_ACTIONS 2000
 
 static enum exit_code
 failed(enum status status, struct text log)
@@ -52,18 +47,15 @@ open_shard(struct removing *removing, unsigned shard)
 {
 	const struct directory *directory = &removing->directory;
 	char *path = directory_shard_path(directory, shard);
-	struct sqlite_options options = {.path = path,
-					 .shard = shard,
-					 .shards = directory->shards,
-					 .tail_bytes = TAIL_BYTES,
-					 .slice_actions = SLICE_ACTIONS,
-					 .readers = 1};
 	const char *problem = "out of memory";
 	enum status status = STATUS_STORAGE_UNAVAILABLE;
 
-	memcpy(options.id, directory->ids[shard], SHARD_ID_SIZE);
-	if (path != NULL)
+	if (path != NULL) {
+		const struct sqlite_options options = sqlite_options_of_tool(
+			path, shard, directory->shards, directory->ids[shard]);
+
 		status = sqlite_engine_open(&options, &removing->engines[shard], &problem);
+	}
 	free(path);
 	if (status == STATUS_OK)
 		return EXIT_FINE;
@@ -82,7 +74,7 @@ has_position(void *cookie, const struct removal *removal, const struct position 
 enum exit_code
 remove_offline(struct removing *removing, struct removal *removal)
 {
-	const unsigned shard = removal->genesis->bytes[0] * removing->directory.shards / 256;
+	const unsigned shard = directory_shard_of(removal->genesis, removing->directory.shards);
 	enum exit_code code = EXIT_FINE;
 	enum status status = STATUS_OK;
 	uint64_t kept;

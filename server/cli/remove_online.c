@@ -246,8 +246,12 @@ is_touched(const struct removing *removing, uint64_t shard)
 {
 	bool is_touched = false;
 
-	for (uint64_t first = 0; first < 256; first++)
-		is_touched |= removing->touched[first] && first * removing->shards / 256 == shard;
+	for (unsigned first = 0; first < SHARDS_MAX; first++) {
+		const struct hash link = {.bytes = {(uint8_t)first}};
+
+		is_touched |= removing->touched[first] &&
+			      directory_shard_of(&link, (unsigned)removing->shards) == shard;
+	}
 	return is_touched;
 }
 

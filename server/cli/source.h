@@ -32,8 +32,7 @@ typedef bool sourced_visitor(void *cookie, const struct sourced *);
 enum source_kind { SOURCE_SERVER, SOURCE_DIRECTORY, SOURCE_EXPORT, SOURCE_STATE };
 
 struct source {
-	struct cli_options
-		options; /* with url set for a server; their log may be NULL for a file */
+	struct cli_options options; /* url: of a server; log may be NULL for a file */
 	enum source_kind kind;
 	const char *where; /* options.from */
 	struct until until;

@@ -33,8 +33,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "base/status.h"
-
 struct MHD_Connection;
 struct certificate;
 struct live;

@@ -4,8 +4,9 @@
  *     listener.c   start, drain, stop                address.c  sockets and their names
  *     worker.c     a thread and its libmicrohttpd    peers.c    connections of an address
  *     access.c     libmicrohttpd's calls, the life of a request
- *     request.c    what the app sees of one     client.c   a connection and its deadlines
+ *     request.c    what the app sees of one          client.c   a connection and its deadlines
  *     body.c       what arrives                      reply.c    what leaves
+ *     budget.c     memory that requests share
  *     headers.c    the checks before anything else   stream.c   what leaves piece by piece
  *     live.c       … from time to time               sealer.c   … and encrypted
  *     tls.c        certificates, and what leaves around libmicrohttpd

@@ -11,13 +11,13 @@
  * Each thread has a libmicrohttpd of its own and runs it (worker.h).
  *
  * Why epoll, and not poll (measured with libmicrohttpd's own loop): with few idle connections both
- * cost the same (9 to 10 µs of CPU a
- * request with 64 connections, 19 to 22 when it is parked). But poll looks at every open connection
- * at each wake-up, and most phones that are connected do nothing: with 1000 of those beside, the 64
- * cost 15 and 27 to 36 µs with poll and the same as before with epoll, and a single busy one 130 to
- * 280 µs with poll. libmicrohttpd 0.9.75 has two faults with epoll: it may not notice that a client
- * left (client.h), and where descriptors are out it spins on accept(). So clients are watched here,
- * and connections are accepted here (worker.h), with libmicrohttpd's own limit out of reach.
+ * cost the same (9 to 10 µs of CPU a request with 64 connections, 19 to 22 when it is parked). But
+ * poll looks at every open connection at each wake-up, and most phones that are connected do nothing:
+ * with 1000 of those beside, the 64 cost 15 and 27 to 36 µs with poll and the same as before with
+ * epoll, and a single busy one 130 to 280 µs with poll. libmicrohttpd 0.9.75 has two faults with
+ * epoll: it may not notice that a client left (client.h), and where descriptors are out it spins on
+ * accept(). So clients are watched here, and connections are accepted here (worker.h), with
+ * libmicrohttpd's own limit out of reach.
  *
  * What libmicrohttpd answers by itself, with a short HTML body and a closed connection, because it
  * offers no way to replace it: 431 or 414 where the headers or the target do not fit into the

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "base/check.h"
 #include "http/inside.h"
 
 /* The buffer that libmicrohttpd keeps for clients of HTTP/1.0; others use the connection's. */

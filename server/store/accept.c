@@ -19,10 +19,6 @@
 #define STRETCH 65536
 #define SENTENCE_SIZE 8192
 
-/* Enough for what one journal file holds at a time; more only means more slices. */
-#define TAIL_BYTES ((size_t)32 * 1024 * 1024)
-#define SLICE_ACTIONS 2000
-
 /* STATUS_OK or STATUS_LOG_DAMAGED: whether each can be used. */
 struct work {
 	struct acceptance *acceptance;
@@ -301,21 +297,10 @@ make_file(const struct work *work, const char **problem)
 static enum status
 recover_rest(const struct acceptance *acceptance, const char **problem)
 {
-	struct sqlite_options options = {.path = acceptance->path,
-					 .shard = acceptance->shard,
-					 .shards = acceptance->shards,
-					 .accept_loss = true,
-					 .tail_bytes = TAIL_BYTES,
-					 .slice_actions = SLICE_ACTIONS,
-					 .readers = 1};
-	memcpy(options.id, acceptance->id, SHARD_ID_SIZE);
-	struct engine *engine = NULL;
-	enum status status = sqlite_engine_open(&options, &engine, problem);
-	if (status != STATUS_OK)
-		return status;
-	status = engine->ops->settle_down(engine);
-	engine->ops->close(engine);
-	return status;
+	struct sqlite_options options = sqlite_options_of_tool(acceptance->path, acceptance->shard,
+							       acceptance->shards, acceptance->id);
+	options.accept_loss = true;
+	return sqlite_engine_settle(&options, problem);
 }
 
 static enum status

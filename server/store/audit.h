@@ -22,7 +22,6 @@
 
 #include "base/status.h"
 #include "base/text.h"
-#include "chain/chain.h"
 
 struct audit_target {
 	const char *path;

@@ -1,6 +1,7 @@
 #include <stdbool.h>
 
 #include "store/audit_work.h"
+#include "store/directory.h"
 #include "store/sqlite/gone.h"
 
 #define PROGRESS_EVERY 4096
@@ -203,7 +204,7 @@ check_log(struct audit *audit, struct statement *row)
 		return STATUS_OK;
 	}
 	chain_genesis(log.name, &log.genesis);
-	if (log.genesis.bytes[0] * audit->target->shards / 256 != audit->target->shard)
+	if (directory_shard_of(&log.genesis, audit->target->shards) != audit->target->shard)
 		audit_find(audit, log.name, 0, "the log belongs in another shard");
 	if (!gone_take(row, 6, &log.genesis, &log.gone) || log.gone.pruned > log.head.seq)
 		audit_find(audit, log.name, 0, "what is said to be gone of it does not verify");

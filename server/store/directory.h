@@ -2,11 +2,12 @@
  * directory: the data directory: its lock, its manifest, its files' names.
  *
  *     DIR/lock          held (flock) while the directory is open: one daemon or tool at a time
- *     DIR/manifest      how many shards there are, and a random id for each; text, never changed
+ *     DIR/manifest      how many shards there are, and a random id for each; text (manifest.h), replaced by
+ *                       a reshard and by nothing else
  *     DIR/shard-00.db   one a shard; keeps its number, the count and its id, which must equal the
- * manifest's; beside it its WAL, journal files and anchor
+ *                       manifest's; beside it its WAL, journal files and anchor
  *     DIR/shards-8/     where the shard files are after a reshard to 8: the manifest says so, and so
- * takes its place in one step
+ *                       takes its place in one step
  *
  * A directory is made in an order that a crash cannot confuse with a lost file: manifest.new, the
  * shard files, then manifest.new becomes manifest. Nothing is served before that. So a manifest.new
@@ -23,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "chain/chain.h"
 #include "store/sqlite/sqlite_engine.h"
 
 #define SHARDS_MAX 256
@@ -36,6 +38,14 @@ struct directory {
 	unsigned shards;
 	uint8_t ids[SHARDS_MAX][SHARD_ID_SIZE];
 };
+
+/* Which of so many shards a log lives in, from 0: the first bits of its genesis link say it, so that names
+ * cannot skew it. */
+static inline unsigned
+directory_shard_of(const struct hash *genesis, unsigned shards)
+{
+	return genesis->bytes[0] * shards / SHARDS_MAX;
+}
 
 /* Locks the directory and reads its manifest, or makes both. shards must be a power of two, and the
  * manifest's count where there is a manifest. */

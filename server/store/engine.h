@@ -189,23 +189,20 @@ struct removal {
 	bool stays_open;
 
 	/* Answers; zero first. A long removal is done in steps: while there is more of it, and the status
-	 * is OK, it is to be given again as it is. */
-	enum status
-		status; /* OK; NOT_FOUND: no such log, but for REMOVE_ALL; UNKNOWN_STATE: it has not all of these seqs;
-				 LOG_DAMAGED: it is to be repaired first, which an
-				 erasure asks for only where rows are out of order or what is said of the
-				 log is no more than rot (its name, its head's link, its entry in `gone`,
-				 pruned beyond the head); ERASED: REMOVE_NOTHING, and the
-				 erasure was cut off */
-	struct head head; /* afterwards */
+	 * is OK, it is to be given again as it is. NOT_FOUND: there is no such log, but for REMOVE_ALL.
+	 * UNKNOWN_STATE: it has not all of these seqs. LOG_DAMAGED: it is to be repaired first, which an
+	 * erasure asks for only where rows are out of order or what is said of the log is no more than rot
+	 * (its name, its head's link, its entry in `gone`, pruned beyond the head). ERASED: REMOVE_NOTHING,
+	 * and the erasure was cut off. */
+	enum status status; /* OK, or one of those above */
+	struct head head;   /* afterwards */
 	bool more;
 	bool reopened;	      /* REMOVE_NOTHING: the log was erased */
 	uint64_t removed;     /* actions whose content is gone by it */
 	uint64_t gone_before; /* and whose was already */
 	uint64_t first;	      /* REMOVE_ACTIONS: the lowest seq of those; 0: none */
-	uint64_t
-		absent; /* ids that the log does not have; of erased_link: seqs of which it cannot be told */
-	uint64_t at; /* how far it is */
+	uint64_t absent; /* ids that it lacks; of erased_link: seqs of which it cannot be told */
+	uint64_t at;	 /* how far it is */
 };
 
 /* A log that was pruned or erased, and whose content is not gone to the end of that: cut off, or being done. */

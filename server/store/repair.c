@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/problem.h"
 #include "store/repair_work.h"
 #include "store/sqlite/journal.h"
@@ -13,10 +12,6 @@
 #include "store/sqlite/stored_row.h"
 
 #define ROW "SELECT seq, device, ts, link, type, payload FROM actions"
-
-/* Enough for what a journal holds; as many rows a commit as the daemon takes. */
-#define TAIL_BYTES ((size_t)64 << 20)
-#define SLICE_ACTIONS 2000
 
 enum status
 repair_step(enum step step)
@@ -45,21 +40,9 @@ run_sql(struct repair *repair, const char *sql)
 enum status
 repair_recover(const struct repair_target *target, const char **problem)
 {
-	struct sqlite_options options = {.path = target->path,
-					 .shard = target->shard,
-					 .shards = target->shards,
-					 .tail_bytes = TAIL_BYTES,
-					 .slice_actions = SLICE_ACTIONS,
-					 .readers = 1};
-	memcpy(options.id, target->id, SHARD_ID_SIZE);
-	struct engine *engine;
-	enum status status = sqlite_engine_open(&options, &engine, problem);
-	if (status != STATUS_OK)
-		return status;
-	status = engine->ops->settle_down(engine);
-	engine->ops->close(engine);
-	*problem = problem_format("%s cannot be written: the log has the reason", target->path);
-	return status;
+	const struct sqlite_options options =
+		sqlite_options_of_tool(target->path, target->shard, target->shards, target->id);
+	return sqlite_engine_settle(&options, problem);
 }
 
 static enum status

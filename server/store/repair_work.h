@@ -1,6 +1,7 @@
 /*
  * repair_work: what the parts of the repair share: repair (open, end, the statements that change the
- * log), repair_look (what is bad), repair_fill (what is proven, and what is not).
+ * log), repair_check (the file), repair_look (what is bad), repair_fill (what is proven, and what is not),
+ * repair_batches (times of receipt), repair_gone (what was removed).
  */
 #ifndef STORE_REPAIR_WORK_H
 #define STORE_REPAIR_WORK_H

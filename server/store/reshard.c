@@ -15,37 +15,23 @@
 #include "base/mem.h"
 #include "base/problem.h"
 #include "store/companions.h"
-#include "store/engine.h"
 #include "store/sqlite/beside.h"
 #include "store/sqlite/in_place.h"
 
 #define SOURCE "source"
-#define TAIL_BYTES ((size_t)8 << 20)
-#define SLICE_ACTIONS 4096
 #define SOURCE_SIZE_MAX ((size_t)64 * 1024)
 
 enum status
 reshard_settle(const struct directory *directory, unsigned shard, const char **problem)
 {
-	struct sqlite_options options = {.path = directory_shard_path(directory, shard),
-					 .shard = shard,
-					 .shards = directory->shards,
-					 .tail_bytes = TAIL_BYTES,
-					 .slice_actions = SLICE_ACTIONS,
-					 .readers = 1};
-	struct engine *engine = NULL;
+	char *path = directory_shard_path(directory, shard);
 	*problem = "out of memory";
-	if (options.path == NULL)
+	if (path == NULL)
 		return STATUS_STORAGE_UNAVAILABLE;
-	memcpy(options.id, directory->ids[shard], SHARD_ID_SIZE);
-	enum status status = sqlite_engine_open(&options, &engine, problem);
-	if (status == STATUS_OK) {
-		status = engine->ops->settle_down(engine);
-		if (status != STATUS_OK)
-			*problem = problem_format("%s could not be brought to rest", options.path);
-		engine->ops->close(engine);
-	}
-	free((char *)options.path);
+	const struct sqlite_options options =
+		sqlite_options_of_tool(path, shard, directory->shards, directory->ids[shard]);
+	const enum status status = sqlite_engine_settle(&options, problem);
+	free(path);
 	return status;
 }
 

@@ -26,7 +26,7 @@ find(const struct reshard *reshard, const struct reshard_source *source, struct 
 	*place = (struct place){.id = statement_u64(source->logs, 0),
 				.name = statement_text(source->logs, 1)};
 	chain_genesis(place->name, &genesis);
-	const unsigned number = genesis.bytes[0] * reshard->shards / 256;
+	const unsigned number = directory_shard_of(&genesis, reshard->shards);
 	CHECK(number >= source->first && number < source->first + source->count);
 	place->pair = &source->to[number - source->first];
 	statement_bind_text(place->pair->find, 1, place->name);

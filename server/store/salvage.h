@@ -46,17 +46,14 @@ struct salvage_order {
 };
 
 struct salvaged {
-	uint64_t read;	  /* actions that were met, the same one once for each time */
-	uint64_t actions; /* that are in the new file */
-	uint64_t
-		unreadable; /* pages and records; and what is known to be missing of the file or its
-				write-ahead log */
-	uint64_t removed;   /* actions that were given to the keeper */
+	uint64_t read;	     /* actions that were met, the same one once for each time */
+	uint64_t actions;    /* that are in the new file */
+	uint64_t unreadable; /* pages and records; and what the file or its WAL is known to lack */
+	uint64_t removed;    /* actions that were given to the keeper */
 	uint64_t removed_live; /* of them, that were not on free pages */
 	uint64_t supposed;     /* logs that are taken for pruned or erased */
-	uint64_t
-		unnamed; /* logs of which there is anything, and no name: actions are with the keeper */
-	char *kept;	 /* where the old file is; from malloc */
+	uint64_t unnamed;      /* logs without a name: their actions are with the keeper */
+	char *kept;	       /* where the old file is; from malloc */
 };
 
 /* STATUS_STORAGE_UNAVAILABLE with *problem (base/problem): the old file is as it was. */

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "base/problem.h"
 #include "store/salvage_work.h"
 #include "store/sqlite/alone.h"
 #include "store/sqlite/journal.h"

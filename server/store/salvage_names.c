@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "store/directory.h"
 #include "store/salvage_work.h"
 #include "store/sqlite/journal.h"
 
@@ -19,7 +20,7 @@ may_have(const struct naming *naming, struct text name, struct hash *genesis)
 	if (!log_name_is_valid(name))
 		return false;
 	chain_genesis(name, genesis);
-	return genesis->bytes[0] * target->shards / 256 == target->shard;
+	return directory_shard_of(genesis, target->shards) == target->shard;
 }
 
 /* Whether one of the rows that its first action can be chains from the name. */

@@ -10,16 +10,8 @@
 
 #include "base/big_endian.h"
 #include "base/problem.h"
+#include "store/sqlite/wal.h"
 
-#define WAL_HEAD_SIZE 32
-#define WAL_MAGIC 0x377f0682u /* its last bit: the checksum's words are big-endian */
-#define WAL_PAGE_SIZE_AT 8
-#define WAL_SALT_AT 16
-#define WAL_SUM_AT 24
-#define FRAME_HEAD_SIZE ((size_t)24)
-#define FRAME_COMMIT_AT 4 /* not 0: the file's pages after the transaction that it ends */
-#define FRAME_SALT_AT 8
-#define FRAME_SUM_AT 16
 #define FRAME_SIZE (FRAME_HEAD_SIZE + PAGE_SIZE)
 
 #define COUNT_AT 28 /* in page 1 */
@@ -27,39 +19,13 @@
 
 /* --- the write-ahead log --- */
 
-struct sum {
-	uint32_t words[2];
-	bool big_endian;
-};
-
-static void
-sum_add(struct sum *sum, const uint8_t *bytes, size_t size)
-{
-	for (size_t at = 0; at < size; at += 8) {
-		uint32_t words[2] = {(uint32_t)big_endian_get(bytes + at, 4),
-				     (uint32_t)big_endian_get(bytes + at + 4, 4)};
-		for (unsigned i = 0; i < 2; i++) {
-			const uint32_t word =
-				sum->big_endian ? words[i] : __builtin_bswap32(words[i]);
-			sum->words[i] += word + sum->words[1 - i];
-		}
-	}
-}
-
-static bool
-sum_is(const struct sum *sum, const uint8_t *bytes)
-{
-	return big_endian_get(bytes, 4) == sum->words[0] &&
-	       big_endian_get(bytes + 4, 4) == sum->words[1];
-}
-
 /* Each frame has the sum of all up to it, so that each can be verified from what the one before it has,
  * also where that one has rotted. */
 struct wal {
 	int fd;
 	uint8_t head[WAL_HEAD_SIZE];
 	uint8_t frame[FRAME_SIZE];
-	struct sum before;
+	struct wal_sum before;
 };
 
 static bool
@@ -67,10 +33,7 @@ begin_wal(struct wal *wal)
 {
 	if (pread(wal->fd, wal->head, WAL_HEAD_SIZE, 0) != WAL_HEAD_SIZE)
 		return false;
-	const uint32_t magic = (uint32_t)big_endian_get(wal->head, 4);
-	wal->before = (struct sum){.big_endian = (magic & 1) != 0};
-	sum_add(&wal->before, wal->head, WAL_SUM_AT);
-	return (magic & ~1u) == WAL_MAGIC && sum_is(&wal->before, wal->head + WAL_SUM_AT) &&
+	return wal_sum_begin(&wal->before, wal->head) &&
 	       big_endian_get(wal->head + WAL_PAGE_SIZE_AT, 4) == PAGE_SIZE;
 }
 
@@ -80,11 +43,8 @@ read_frame(struct wal *wal, uint64_t at, bool *good)
 {
 	if (pread(wal->fd, wal->frame, FRAME_SIZE, (off_t)at) != (ssize_t)FRAME_SIZE)
 		return false;
-	struct sum sum = wal->before;
-	sum_add(&sum, wal->frame, FRAME_SALT_AT);
-	sum_add(&sum, wal->frame + FRAME_HEAD_SIZE, PAGE_SIZE);
-	*good = memcmp(wal->frame + FRAME_SALT_AT, wal->head + WAL_SALT_AT, 8) == 0 &&
-		sum_is(&sum, wal->frame + FRAME_SUM_AT);
+	struct wal_sum sum = wal->before;
+	*good = wal_sum_add(&sum, wal->frame, PAGE_SIZE) && wal_has_frame(wal->head, wal->frame);
 	for (unsigned i = 0; i < 2; i++)
 		wal->before.words[i] =
 			(uint32_t)big_endian_get(wal->frame + FRAME_SUM_AT + 4 * i, 4);
@@ -106,8 +66,7 @@ find_wal_end(struct wal *wal, uint64_t *count, bool *is_rotten)
 	for (uint64_t at = WAL_HEAD_SIZE; read_frame(wal, at, &good); at += FRAME_SIZE) {
 		frames++;
 		if (!good) {
-			*is_rotten |=
-				memcmp(wal->frame + FRAME_SALT_AT, wal->head + WAL_SALT_AT, 8) == 0;
+			*is_rotten |= wal_has_frame(wal->head, wal->frame);
 			continue;
 		}
 		*is_rotten |= ++good_ones < frames;

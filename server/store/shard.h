@@ -63,8 +63,7 @@ MUST_CHECK enum status shard_open(const struct shard_options *, struct shard **o
 /* Stopping takes three steps, so that many shards stop side by side and readers may still be there:
  * shard_quiesce() accepts no more jobs; shard_stop() waits until all accepted ones are done and the
  * engine is at rest (false: it did not come to rest, and the next start has to recover; a refused shard
- * was not touched);
- * shard_close(), after the readers ended, frees. */
+ * was not touched); shard_close(), after the readers ended, frees. */
 void shard_quiesce(struct shard *);
 bool shard_stop(struct shard *);
 void shard_close(struct shard *);

@@ -92,8 +92,9 @@ MUST_CHECK enum status snapshot_file_overwrite(int fd, const char *name);
 struct snapshot_source {
 	int fd; /* -1: it is not open */
 	struct snapshot_facts facts;
-	uint64_t
-		at; /* bytes of the body that were verified, or read, since it was opened or rewound */
+
+	/* Bytes of the body that were verified, or read, since it was opened or rewound. */
+	uint64_t at;
 	struct snapshot_sum sum;
 };
 

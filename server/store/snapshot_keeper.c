@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/failpoint.h"
-#include "base/log.h"
 #include "base/metrics.h"
 #include "base/problem.h"
 #include "base/queue.h"

@@ -13,7 +13,6 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "base/text.h"
 #include "store/snapshot_names.h"
 #include "store/sqlite/beside.h"
 

@@ -5,14 +5,13 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/problem.h"
 #include "store/creators.h"
 #include "store/directory.h"
 #include "store/free_space.h"
-#include "store/has.h"
+#include "store/engine_has.h"
 #include "store/salvage_place.h"
 #include "store/scrubber.h"
 #include "store/shard.h"
@@ -32,8 +31,7 @@ struct store {
 unsigned
 store_shard_of(const struct store *store, const struct hash *genesis)
 {
-	const unsigned first = genesis->bytes[0];
-	return first * store->directory.shards / 256;
+	return directory_shard_of(genesis, store->directory.shards);
 }
 
 static struct shard *

@@ -75,9 +75,9 @@ struct job {
 
 	/* out */
 	bool more; /* in done(): another job's done() follows at once */
-	enum status
-		status; /* OK: see the verdict. LOG_DAMAGED (verdict.head: the last good position),
-			   STORAGE_UNAVAILABLE, INTERNAL: nothing is known to be stored */
+	/* OK: see the verdict. LOG_DAMAGED (verdict.head: the last good position), STORAGE_UNAVAILABLE,
+	 * INTERNAL: nothing is known to be stored. */
+	enum status status;
 	struct verdict verdict;
 	struct drift drift; /* verdict OK: who disagrees with the batch's state report */
 

@@ -12,7 +12,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "base/problem.h"
 #include "webhook/outbox.h"
 #include "webhook/sender.h"
 #include "webhook/signature.h"

@@ -92,7 +92,7 @@ ADMITTED = [
         ["e2e/21_matrix.py every_route"]),
     Bug("header-from-anybody", AUTH + "auth.c",
         "believes a user's header wherever it comes from",
-        "if (!peers_contain(&auth->peers, credentials->peer))", "if (!peers_contain(&auth->peers, credentials->peer) && !credentials->peer)",
+        "if (!trusted_contain(&auth->trusted, credentials->peer))", "if (!trusted_contain(&auth->trusted, credentials->peer) && !credentials->peer)",
         ["e2e/23_proxy.py from_where"]),
     Bug("header-twice", AUTH + "auth.c",
         "takes the first of several users' headers",

@@ -305,7 +305,7 @@ START_TEST(accept_chooses_between_json_and_ndjson)
 {
 	static const struct {
 		const char *accept;
-		enum route_media media;
+		enum media media;
 	} cases[] = {
 		{"", MEDIA_JSON},
 		{"*/*", MEDIA_JSON},

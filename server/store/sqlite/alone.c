@@ -11,49 +11,11 @@
 
 #include "base/big_endian.h"
 #include "store/sqlite/beside.h"
+#include "store/sqlite/wal.h"
 
-/* The WAL's bytes (sqlite.org/fileformat2.html, section 4). */
-#define WAL_HEAD_SIZE 32
-#define WAL_MAGIC 0x377f0682u /* its last bit: the checksum's words are big-endian */
-#define WAL_PAGE_SIZE_AT 8
-#define WAL_SALT_AT 16
-#define WAL_SUM_AT 24
-#define FRAME_HEAD_SIZE 24
-#define FRAME_COMMIT_AT 4
-#define FRAME_SALT_AT 8
-#define FRAME_SUM_AT 16
 #define PAGE_SIZE_MAX 65536
 
 /* --- the WAL --- */
-
-struct sum {
-	uint32_t words[2];
-	bool big_endian;
-};
-
-static void
-sum_add(struct sum *sum, const uint8_t *bytes, size_t size)
-{
-	for (size_t at = 0; at < size; at += 8) {
-		uint32_t first, second;
-		if (sum->big_endian) {
-			first = (uint32_t)big_endian_get(bytes + at, 4);
-			second = (uint32_t)big_endian_get(bytes + at + 4, 4);
-		} else {
-			first = __builtin_bswap32((uint32_t)big_endian_get(bytes + at, 4));
-			second = __builtin_bswap32((uint32_t)big_endian_get(bytes + at + 4, 4));
-		}
-		sum->words[0] += first + sum->words[1];
-		sum->words[1] += second + sum->words[0];
-	}
-}
-
-static bool
-sum_is(const struct sum *sum, const uint8_t *bytes)
-{
-	return big_endian_get(bytes, 4) == sum->words[0] &&
-	       big_endian_get(bytes + 4, 4) == sum->words[1];
-}
 
 /* Whether the log begins with a transaction that SQLite will take: all frames up to the first that
  * commits verify. */
@@ -63,21 +25,15 @@ begins_with_commit(int fd)
 	uint8_t head[WAL_HEAD_SIZE];
 	if (pread(fd, head, sizeof(head), 0) != WAL_HEAD_SIZE)
 		return false;
-	const uint32_t magic = (uint32_t)big_endian_get(head, 4);
 	const uint64_t page_size = big_endian_get(head + WAL_PAGE_SIZE_AT, 4);
-	struct sum sum = {.big_endian = (magic & 1) != 0};
-	sum_add(&sum, head, WAL_SUM_AT);
-	if ((magic & ~1u) != WAL_MAGIC || page_size > PAGE_SIZE_MAX || page_size % 8 != 0 ||
-	    !sum_is(&sum, head + WAL_SUM_AT))
+	struct wal_sum sum;
+	if (!wal_sum_begin(&sum, head) || page_size > PAGE_SIZE_MAX || page_size % 8 != 0)
 		return false;
 	static _Thread_local uint8_t frame[FRAME_HEAD_SIZE + PAGE_SIZE_MAX];
 	const size_t size = FRAME_HEAD_SIZE + (size_t)page_size;
 	for (off_t at = WAL_HEAD_SIZE; pread(fd, frame, size, at) == (ssize_t)size;
 	     at += (off_t)size) {
-		sum_add(&sum, frame, FRAME_SALT_AT);
-		sum_add(&sum, frame + FRAME_HEAD_SIZE, (size_t)page_size);
-		if (memcmp(frame + FRAME_SALT_AT, head + WAL_SALT_AT, 8) != 0 ||
-		    !sum_is(&sum, frame + FRAME_SUM_AT))
+		if (!wal_has_frame(head, frame) || !wal_sum_add(&sum, frame, (size_t)page_size))
 			return false;
 		if (big_endian_get(frame + FRAME_COMMIT_AT, 4) != 0)
 			return true;

@@ -9,6 +9,11 @@
 #include "store/sqlite/recover.h"
 #include "store/sqlite/shard_file.h"
 
+/* Enough for what a journal file holds at a time: less only means more slices, of as many rows as the
+ * daemon's. */
+#define TOOL_TAIL_BYTES ((size_t)64 << 20)
+#define TOOL_SLICE_ACTIONS 2000
+
 static enum status
 out_of_memory(const struct sqlite_engine *engine)
 {
@@ -168,4 +173,33 @@ sqlite_engine_open(const struct sqlite_options *options, struct engine **out, co
 	}
 	*out = &engine->engine;
 	return STATUS_OK;
+}
+
+struct sqlite_options
+sqlite_options_of_tool(const char *path, unsigned shard, unsigned shards,
+		       const uint8_t id[SHARD_ID_SIZE])
+{
+	struct sqlite_options options = {.path = path,
+					 .shard = shard,
+					 .shards = shards,
+					 .tail_bytes = TOOL_TAIL_BYTES,
+					 .slice_actions = TOOL_SLICE_ACTIONS,
+					 .readers = 1};
+	memcpy(options.id, id, SHARD_ID_SIZE);
+	return options;
+}
+
+enum status
+sqlite_engine_settle(const struct sqlite_options *options, const char **problem)
+{
+	struct engine *engine;
+	enum status status = sqlite_engine_open(options, &engine, problem);
+	if (status != STATUS_OK)
+		return status;
+	status = engine->ops->settle_down(engine);
+	engine->ops->close(engine);
+	if (status != STATUS_OK)
+		*problem = problem_format("%s could not be brought to rest: the log has the reason",
+					  options->path);
+	return status;
 }

@@ -30,8 +30,7 @@ struct loss {
 	uint64_t generations[2];  /* of the journal files */
 	uint64_t found, expected; /* the newest commit there is; the anchor's */
 	uint64_t filed, size;	  /* the anchor's */
-	uint64_t
-		rotten; /* records that do not verify: no loss of its own where their log is known */
+	uint64_t rotten;	  /* records that do not verify: no loss where their log is known */
 };
 
 /* STATUS_OK, lost or not; STATUS_LOG_DAMAGED: SQLite finds the file malformed. An anchor that is

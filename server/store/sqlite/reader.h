@@ -2,8 +2,7 @@
  * reader: pages, heads and searches for any thread, through a bounded pool of read-only
  * connections.
  *
- *     pin the tail ─▶ open the snapshot ─▶ rows below the pin's first seq, verified ─▶ the pinned
- * tail
+ *     pin the tail ─▶ open the snapshot ─▶ rows below the pin's first seq, verified ─▶ the pinned tail
  *
  * The order is what makes the seam safe: a batch leaves the tail only after the COMMIT that put it
  * in place, so what is not in the pin is in every snapshot opened after it.

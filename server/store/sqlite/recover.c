@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/check.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/problem.h"

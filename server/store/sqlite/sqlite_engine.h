@@ -12,16 +12,21 @@
  * acknowledgement waits for one short append and its sync, and for rows only while the tail is full.
  * Behind it the anchor follows: what a start must find.
  *
- * Rooms inside: db (the door to sqlite3.h), shard_file (identity, schema, migration), journal (a
- * record's bytes), journal_file with journal_frame and journal_read (where records are kept, and
- * what is found there), anchor with alone and loss (whether the files have all that they had),
- * tail with tail_batch and tail_stamps (what is acknowledged but not yet in place), generations
- * (how it moves from one to the other), applier (the thread that works for that), apply (its
- * slices), backup (its copies of the file), feed and slice (rows that SQLite reads from memory), recover (the journal at start),
- * in_place (how far the rows are), rows, relink and absent (verified reading of what is in place), gather
- * (the writer's look-ups), pool and reader (the readers' side), scrub (the walk for rot), damage (which logs did not
- * verify), beside (names of the files beside), checkpoint (when the WAL goes into the file),
- * sqlite_engine (the ops).
+ * Rooms inside:
+ *
+ *     the ops        sqlite_engine, engine_open (how it starts), recover (the journal at start)
+ *     SQLite         db (the door to sqlite3.h), db_file, pool (read-only connections), feed and slice (rows that
+ *                    it reads from memory), checkpoint (when the WAL goes into the file), wal (its bytes)
+ *     files          shard_file (identity, schema, migration), beside (names of those beside), journal (a
+ *                    record's bytes), journal_file, journal_frame and journal_read (where records are, and what
+ *                    is found there), anchor, alone and loss (whether all is there that was), backup (copies)
+ *     on the way     stage (into the tail), tail, tail_batch and tail_stamps (acknowledged, not yet in place),
+ *                    generations (from one to the other), applier (the thread for that), apply (its slices)
+ *     in place       in_place (how far the rows are), stored_row, rows, relink and absent (verified reading),
+ *                    order (of keys), log_ids and log_rows (all of a file's, of a log's), state_rows, gone
+ *     who asks       gather (the writer's look-ups), reader (the readers' side), scrub (the walk for rot), damage
+ *                    (which logs did not verify)
+ *     content goes   remove, removal with removal_rows, overwrite
  *
  * Invariants:
  * 1. Exactly one connection writes and checkpoints, the applier's; the others open read-only and
@@ -63,5 +68,13 @@ struct sqlite_options {
  */
 MUST_CHECK enum status sqlite_engine_open(const struct sqlite_options *, struct engine **,
 					  const char **problem);
+
+/* With what a tool opens a file of a directory that it has locked: there may be in the journal what a daemon
+ * had room for. */
+struct sqlite_options sqlite_options_of_tool(const char *path, unsigned shard, unsigned shards,
+					     const uint8_t id[SHARD_ID_SIZE]);
+
+/* Opens such a file, brings it to rest and closes it. *problem as above. */
+MUST_CHECK enum status sqlite_engine_settle(const struct sqlite_options *, const char **problem);
 
 #endif

@@ -21,16 +21,6 @@ struct state_note {
 
 /* --- notes --- */
 
-static struct text
-put(char **to, struct text text)
-{
-	const struct text copy = {*to, text.size};
-	if (text.size > 0)
-		memcpy(*to, text.data, text.size);
-	*to += text.size;
-	return copy;
-}
-
 void
 state_notes_add(struct state_notes *notes, struct text log, const struct kept_state *kept)
 {
@@ -47,16 +37,16 @@ state_notes_add(struct state_notes *notes, struct text log, const struct kept_st
 	}
 	char *texts = note->texts;
 	note->next = NULL;
-	note->log = put(&texts, log);
-	note->report.device = put(&texts, report->device);
-	note->report.writer = put(&texts, report->writer);
+	note->log = text_put(&texts, log);
+	note->report.device = text_put(&texts, report->device);
+	note->report.writer = text_put(&texts, report->writer);
 	note->report.link = report->link;
 	note->report.state.seq = state->seq;
-	note->report.state.digest = put(&texts, state->digest);
-	note->report.state.app = put(&texts, state->app);
+	note->report.state.digest = text_put(&texts, state->digest);
+	note->report.state.app = text_put(&texts, state->app);
 	note->below = kept->below;
 	note->from = kept->from;
-	note->displaced = put(&texts, kept->displaced);
+	note->displaced = text_put(&texts, kept->displaced);
 	if (notes->last == NULL)
 		notes->first = note;
 	else

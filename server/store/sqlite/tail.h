@@ -30,7 +30,6 @@
 #include <stdint.h>
 
 #include "base/map.h"
-#include "base/status.h"
 #include "store/engine.h"
 #include "store/sqlite/tail_batch.h"
 

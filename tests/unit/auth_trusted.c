@@ -1,4 +1,4 @@
-/* auth/peers: from which addresses a proxy may come. */
+/* auth/trusted: from which addresses a proxy may come. */
 #include <arpa/inet.h>
 #include <check.h>
 #include <netinet/in.h>
@@ -6,21 +6,21 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "auth/peers.h"
+#include "auth/trusted.h"
 #include "support/runner.h"
 
 static bool
 contain(const char *list, const char *address)
 {
-	struct peers peers;
+	struct trusted trusted;
 	struct text bad;
 	struct sockaddr_in v4 = {.sin_family = AF_INET};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-	ck_assert_msg(peers_parse(&peers, text_of(list), &bad), "%s", list);
+	ck_assert_msg(trusted_parse(&trusted, text_of(list), &bad), "%s", list);
 	if (inet_pton(AF_INET, address, &v4.sin_addr) == 1)
-		return peers_contain(&peers, (struct sockaddr *)&v4);
+		return trusted_contain(&trusted, (struct sockaddr *)&v4);
 	ck_assert_int_eq(inet_pton(AF_INET6, address, &v6.sin6_addr), 1);
-	return peers_contain(&peers, (struct sockaddr *)&v6);
+	return trusted_contain(&trusted, (struct sockaddr *)&v6);
 }
 
 START_TEST(an_address_is_in_a_network_by_its_first_bits)
@@ -62,27 +62,27 @@ START_TEST(a_list_that_is_not_clear_is_refused)
 		"proxy",	"a, b",	       "10.0.0.1,,::1",	 "UNIX",
 		"10.0.0.1/8/8", "/8",	       "fe80::1%lo",	 "10.0.0.0/104",
 	};
-	struct peers peers;
+	struct trusted trusted;
 	struct text first;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		ck_assert_msg(!peers_parse(&peers, text_of(bad[i]), &first), "%s", bad[i]);
-	ck_assert(!peers_parse(&peers, TEXT("::1, x y ,10.0.0.1"), &first));
+		ck_assert_msg(!trusted_parse(&trusted, text_of(bad[i]), &first), "%s", bad[i]);
+	ck_assert(!trusted_parse(&trusted, TEXT("::1, x y ,10.0.0.1"), &first));
 	ck_assert(text_equal(first, TEXT("x y")));
 }
 END_TEST
 
 START_TEST(there_is_a_bound)
 {
-	char list[PEERS_MAX * 20 + 20];
+	char list[TRUSTED_MAX * 20 + 20];
 	size_t size = 0;
-	struct peers peers;
+	struct trusted trusted;
 	struct text bad;
-	for (int i = 0; i < PEERS_MAX; i++)
+	for (int i = 0; i < TRUSTED_MAX; i++)
 		size += (size_t)snprintf(list + size, sizeof(list) - size, "%s10.0.0.%d",
 					 i > 0 ? "," : "", i);
-	ck_assert(peers_parse(&peers, (struct text){list, size}, &bad));
+	ck_assert(trusted_parse(&trusted, (struct text){list, size}, &bad));
 	snprintf(list + size, sizeof(list) - size, ",10.1.0.0");
-	ck_assert(!peers_parse(&peers, text_of(list), &bad));
+	ck_assert(!trusted_parse(&trusted, text_of(list), &bad));
 	ck_assert(text_equal(bad, TEXT("10.1.0.0")));
 }
 END_TEST
@@ -90,23 +90,23 @@ END_TEST
 START_TEST(a_unix_socket_is_trusted_by_its_word_only)
 {
 	const struct sockaddr_un local = {.sun_family = AF_UNIX};
-	struct peers peers;
+	struct trusted trusted;
 	struct text bad;
-	ck_assert(peers_parse(&peers, TEXT("unix"), &bad));
-	ck_assert(peers_contain(&peers, (const struct sockaddr *)&local));
-	ck_assert(!peers_contain(&peers, NULL));
-	ck_assert(peers_parse(&peers, TEXT("::/0"), &bad));
-	ck_assert(!peers_contain(&peers, (const struct sockaddr *)&local));
-	ck_assert(peers_parse(&peers, TEXT(""), &bad));
-	ck_assert(!peers_contain(&peers, (const struct sockaddr *)&local));
+	ck_assert(trusted_parse(&trusted, TEXT("unix"), &bad));
+	ck_assert(trusted_contain(&trusted, (const struct sockaddr *)&local));
+	ck_assert(!trusted_contain(&trusted, NULL));
+	ck_assert(trusted_parse(&trusted, TEXT("::/0"), &bad));
+	ck_assert(!trusted_contain(&trusted, (const struct sockaddr *)&local));
+	ck_assert(trusted_parse(&trusted, TEXT(""), &bad));
+	ck_assert(!trusted_contain(&trusted, (const struct sockaddr *)&local));
 }
 END_TEST
 
 int
 main(void)
 {
-	Suite *suite = suite_create("auth_peers");
-	TCase *tests = tcase_create("peers");
+	Suite *suite = suite_create("auth_trusted");
+	TCase *tests = tcase_create("trusted");
 	tcase_add_test(tests, an_address_is_in_a_network_by_its_first_bits);
 	tcase_add_test(tests, a_list_that_is_not_clear_is_refused);
 	tcase_add_test(tests, there_is_a_bound);

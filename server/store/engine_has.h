@@ -1,10 +1,10 @@
 /*
- * has: whether a log has a position, by any engine.
+ * engine_has: whether a log has a position, by any engine.
  *
  * Threads: as the engine's readers.
  */
-#ifndef STORE_HAS_H
-#define STORE_HAS_H
+#ifndef STORE_ENGINE_HAS_H
+#define STORE_ENGINE_HAS_H
 
 #include "base/status.h"
 #include "store/engine.h"

@@ -1,4 +1,4 @@
-#include "store/has.h"
+#include "store/engine_has.h"
 
 static bool
 visit_none(void *cookie, const struct row *row)

@@ -1,4 +1,4 @@
-#include "auth/peers.h"
+#include "auth/trusted.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -57,7 +57,7 @@ is_network(const uint8_t address[16], unsigned bits)
 }
 
 static bool
-add_network(struct peers *peers, struct text text)
+add_network(struct trusted *trusted, struct text text)
 {
 	unsigned before;
 	uint64_t bits = 0;
@@ -67,42 +67,42 @@ add_network(struct peers *peers, struct text text)
 		network.size = (size_t)(slash - text.data);
 		size = (struct text){slash + 1, text.size - network.size - 1};
 	}
-	if (peers->count == PEERS_MAX ||
-	    !parse_address(network, peers->networks[peers->count].address, &before))
+	if (trusted->count == TRUSTED_MAX ||
+	    !parse_address(network, trusted->networks[trusted->count].address, &before))
 		return false;
 	if (!size.data)
 		bits = 128 - before;
 	else if (!text_to_u64(size, 128 - before, &bits))
 		return false;
-	peers->networks[peers->count].bits = before + (unsigned)bits;
-	if (!is_network(peers->networks[peers->count].address, before + (unsigned)bits))
+	trusted->networks[trusted->count].bits = before + (unsigned)bits;
+	if (!is_network(trusted->networks[trusted->count].address, before + (unsigned)bits))
 		return false;
-	peers->count++;
+	trusted->count++;
 	return true;
 }
 
 bool
-peers_parse(struct peers *peers, struct text list, struct text *bad)
+trusted_parse(struct trusted *trusted, struct text list, struct text *bad)
 {
-	memset(peers, 0, sizeof(*peers));
+	memset(trusted, 0, sizeof(*trusted));
 	while (list.size > 0) {
 		*bad = text_cut(&list, ',');
 		if (text_equal(*bad, TEXT("unix")))
-			peers->unix_socket = true;
-		else if (!add_network(peers, *bad))
+			trusted->unix_socket = true;
+		else if (!add_network(trusted, *bad))
 			return false;
 	}
 	return true;
 }
 
 bool
-peers_contain(const struct peers *peers, const struct sockaddr *peer)
+trusted_contain(const struct trusted *trusted, const struct sockaddr *peer)
 {
 	uint8_t address[16];
 	if (!peer)
 		return false;
 	if (peer->sa_family == AF_UNIX)
-		return peers->unix_socket;
+		return trusted->unix_socket;
 	if (peer->sa_family == AF_INET)
 		map(&((const struct sockaddr_in *)(const void *)peer)->sin_addr, address);
 	else if (peer->sa_family == AF_INET6)
@@ -110,8 +110,8 @@ peers_contain(const struct peers *peers, const struct sockaddr *peer)
 		       sizeof(address));
 	else
 		return false;
-	for (size_t i = 0; i < peers->count; i++) {
-		if (shares(address, peers->networks[i].address, peers->networks[i].bits))
+	for (size_t i = 0; i < trusted->count; i++) {
+		if (shares(address, trusted->networks[i].address, trusted->networks[i].bits))
 			return true;
 	}
 	return false;

@@ -1,5 +1,5 @@
 /*
- * peers: a list of addresses from which a proxy may come.
+ * trusted: a list of addresses from which a proxy may come.
  *
  *     10.0.0.0/8, 192.0.2.7, 2001:db8::/32, unix
  *
@@ -8,8 +8,8 @@
  *
  * Threads: never changed once made.
  */
-#ifndef AUTH_PEERS_H
-#define AUTH_PEERS_H
+#ifndef AUTH_TRUSTED_H
+#define AUTH_TRUSTED_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,23 +17,23 @@
 
 #include "base/text.h"
 
-#define PEERS_MAX 64
+#define TRUSTED_MAX 64
 
 struct sockaddr;
 
-struct peers {
+struct trusted {
 	bool unix_socket;
 	size_t count;
 	struct {
 		uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
 		unsigned bits;	     /* of 128 */
-	} networks[PEERS_MAX];
+	} networks[TRUSTED_MAX];
 };
 
 /* False: *bad is what cannot be understood, or the first one too many. */
-bool peers_parse(struct peers *, struct text list, struct text *bad);
+bool trusted_parse(struct trusted *, struct text list, struct text *bad);
 
 /* NULL is nobody. */
-bool peers_contain(const struct peers *, const struct sockaddr *);
+bool trusted_contain(const struct trusted *, const struct sockaddr *);
 
 #endif
