@@ -189,7 +189,7 @@ struct removal {
 	bool stays_open;
 
 	/* Answers; zero first. A long removal is done in steps: while there is more of it, and the status
-	 * is OK, it is to be given again as it is. */
+	 * is OK, it is to be given again as it is. A step may have looked and taken nothing. */
 	enum status
 		status; /* OK; NOT_FOUND: no such log, but for REMOVE_ALL; UNKNOWN_STATE: it has not all of these seqs;
 				 LOG_DAMAGED: it is to be repaired first, which an
@@ -206,6 +206,8 @@ struct removal {
 	uint64_t
 		absent; /* ids that the log does not have; of erased_link: seqs of which it cannot be told */
 	uint64_t at; /* how far it is */
+	uint64_t
+		bare; /* the engine's: rows up to there that have no more than a redaction leaves */
 };
 
 /* A log that was pruned or erased, and whose content is not gone to the end of that: cut off, or being done. */
