@@ -164,6 +164,13 @@ enum removal_kind {
 	REMOVE_BEGUN,	/* what of a log that was pruned or erased is still there */
 };
 
+/* How far rows are known to stand in the order of their keys, and the last one that does. The engine's. */
+struct ordering {
+	bool begun, ended;
+	uint64_t log, seq;
+	struct hash link;
+};
+
 struct removal {
 	enum removal_kind kind;
 	struct text log;
@@ -206,8 +213,10 @@ struct removal {
 	uint64_t
 		absent; /* ids that the log does not have; of erased_link: seqs of which it cannot be told */
 	uint64_t at; /* how far it is */
-	uint64_t
-		bare; /* the engine's: rows up to there that have no more than a redaction leaves */
+
+	/* The engine's: rows up to there that are bare; and the whole file's, where some are missing. */
+	uint64_t bare;
+	struct ordering ordered;
 };
 
 /* A log that was pruned or erased, and whose content is not gone to the end of that: cut off, or being done. */

@@ -131,6 +131,71 @@ START_TEST(what_was_removed_before_is_passed_over_in_steps)
 }
 END_TEST
 
+START_TEST(where_a_row_is_missing_all_others_are_looked_at_in_steps)
+{
+	struct world world;
+	struct removal erase = {.kind = REMOVE_ALL, .now_msec = 77};
+	world_init(&world);
+	fixture_sql(&world.fixture, "DELETE FROM actions WHERE log = 1 AND seq = 12");
+	fixture_open(&world.fixture, false);
+	ck_assert_int_eq(take(&world, &world.log, &erase), STATUS_OK);
+	ck_assert_uint_ge(world.calls, ROWS / STEP_ROWS + 1);
+	ck_assert_uint_eq(erase.removed, ACTIONS - 1);
+	ck_assert_uint_eq(erase.gone_before, 1);
+	ck_assert_uint_eq(erase.head.gone.erased_at, 77);
+	fixture_crash(&world.fixture);
+	ck_assert_uint_eq(content(&world, 1), 0);
+	ck_assert_uint_eq(content(&world, 3), ACTIONS);
+	world_release(&world);
+}
+END_TEST
+
+/* The number of the log in the record of one of its rows far behind: seq takes three bytes there. */
+static void
+rot_far_key(struct world *world)
+{
+	size_t size;
+	struct hash link;
+	sqlite3 *db = fixture_sqlite(&world->fixture);
+	sqlite3_stmt *statement;
+	ck_assert_int_eq(sqlite3_prepare_v2(db,
+					    "SELECT link FROM actions WHERE log = 3"
+					    " AND seq = 220000",
+					    -1, &statement, NULL),
+			 SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(statement), SQLITE_ROW);
+	memcpy(link.bytes, sqlite3_column_blob(statement, 0), HASH_SIZE);
+	sqlite3_finalize(statement);
+	sqlite3_close(db);
+	uint8_t *bytes = fixture_file(&world->fixture, ".db", &size);
+	uint8_t *at = memmem(bytes, size, link.bytes, HASH_SIZE);
+	ck_assert_ptr_nonnull(at);
+	while (memcmp(at, "device-", 7) != 0)
+		at--;
+	ck_assert_uint_eq(at[-4], 3);
+	at[-4] = 2;
+	fixture_set_file(&world->fixture, ".db", bytes, size);
+	free(bytes);
+}
+
+START_TEST(rows_out_of_order_far_behind_end_it_and_nothing_is_gone_or_said)
+{
+	struct world world;
+	struct removal erase = {.kind = REMOVE_ALL, .now_msec = 77};
+	world_init(&world);
+	fixture_sql(&world.fixture, "DELETE FROM actions WHERE log = 1 AND seq = 12");
+	rot_far_key(&world);
+	fixture_open(&world.fixture, false);
+	ck_assert_int_eq(take(&world, &world.log, &erase), STATUS_LOG_DAMAGED);
+	ck_assert_uint_gt(world.calls, 1);
+	ck_assert_uint_eq(erase.removed, 0);
+	fixture_crash(&world.fixture);
+	ck_assert_uint_eq(content(&world, 1), ACTIONS - 1);
+	ck_assert_uint_eq(fixture_number(&world.fixture, "SELECT count(*) FROM gone"), 0);
+	world_release(&world);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -138,6 +203,8 @@ main(void)
 	TCase *tests = tcase_create("looks");
 	tcase_set_timeout(tests, 120);
 	tcase_add_test(tests, what_was_removed_before_is_passed_over_in_steps);
+	tcase_add_test(tests, where_a_row_is_missing_all_others_are_looked_at_in_steps);
+	tcase_add_test(tests, rows_out_of_order_far_behind_end_it_and_nothing_is_gone_or_said);
 	suite_add_tcase(suite, tests);
 	return runner_run(srunner_create(suite));
 }

@@ -10,7 +10,7 @@
 #define TRANSACTION_ACTIONS 2000
 #define STEP_ACTIONS 20000
 
-/* Bare rows that a step passes over: some ten milliseconds.
+/* Rows that a step looks at, of those that are bare and of those that may hide others: some ten milliseconds.
  * A step costs one or more by itself, for all that is acknowledged is put in place before it. */
 #define STEP_LOOKS 100000
 
@@ -50,6 +50,8 @@ remover_new(struct db *db, uint64_t *next_log_id, struct remover **out)
 	enum status status = rows_new(db, &remover->rows);
 	if (status == STATUS_OK)
 		status = stored_row_prepare(db, &remover->pair);
+	if (status == STATUS_OK)
+		status = order_prepare(&remover->order, db);
 	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]) && status == STATUS_OK;
 	     i++)
 		status = db_prepare(db, statements[i].sql, statements[i].statement);
@@ -322,6 +324,8 @@ take(struct remover *remover)
 {
 	struct removal *removal = remover->removal;
 	removal->more = false;
+	if (removal_is_ordering(removal))
+		return removal_go_on_ordering(remover);
 	if (removal->kind == REMOVE_NOTHING)
 		return check_erased(remover);
 	return removal->kind == REMOVE_ACTIONS ? removal_take_seqs(remover)
@@ -332,7 +336,9 @@ take(struct remover *remover)
 static bool
 only_looked(const struct remover *remover)
 {
-	return remover->removal->more && remover->left == TRANSACTION_ACTIONS;
+	const struct removal *removal = remover->removal;
+	return removal->more &&
+	       (remover->left == TRANSACTION_ACTIONS || removal_is_ordering(removal));
 }
 
 /* What is said of the log. */
@@ -372,6 +378,19 @@ change(struct remover *remover)
 	return status;
 }
 
+/* As it was, but for what is said of it. */
+static void
+take_back(struct removal *removal, const struct removal *before)
+{
+	const enum status status = removal->status;
+	const struct ordering ordered = removal->ordered;
+	const struct head head = status == STATUS_OK ? removal->head : before->head;
+	*removal = *before;
+	removal->status = status;
+	removal->ordered = ordered;
+	removal->head = head;
+}
+
 static enum status
 run_transaction(struct remover *remover)
 {
@@ -392,12 +411,10 @@ run_transaction(struct remover *remover)
 	if (removal_goes_on(remover, status) && !has_looked)
 		return status;
 	db_rollback(remover->db);
-	if (!has_looked) {
-		const enum status said = removal->status;
-		*removal = before;
-		removal->status = said;
-		removal->more = false;
-	}
+	/* What it took on the way to where the file's rows are looked at, it takes again after that. */
+	if (!has_looked || removal_is_ordering(removal))
+		take_back(removal, &before);
+	removal->more = has_looked;
 	return status;
 }
 

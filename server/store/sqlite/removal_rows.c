@@ -2,7 +2,6 @@
 
 #include "base/big_endian.h"
 #include "base/check.h"
-#include "store/sqlite/order.h"
 #include "store/sqlite/removal_work.h"
 
 enum status
@@ -182,15 +181,31 @@ removal_find_next(struct remover *remover, uint64_t *seq)
 	return removal_judge(remover, status, STATUS_LOG_DAMAGED);
 }
 
+bool
+removal_is_ordering(const struct removal *removal)
+{
+	return removal->ordered.begun && !removal->ordered.ended;
+}
+
+enum status
+removal_go_on_ordering(struct remover *remover)
+{
+	struct removal *removal = remover->removal;
+	const enum status status = order_step(&remover->order, &removal->ordered, &remover->looks);
+	removal->more = true;
+	return removal_judge(remover, status, STATUS_LOG_DAMAGED);
+}
+
 /* Where a row is missing others may only be hidden: then it is not said that the content is gone. */
 static enum status
 check_hidden(struct remover *remover)
 {
-	bool is_kept = true;
-	enum status status = STATUS_OK;
-	if (remover->removal->bare != remover->upto)
-		status = order_check(remover->db, ORDER_OF_ACTIONS, &is_kept);
-	return removal_judge(remover, is_kept ? status : STATUS_LOG_DAMAGED, STATUS_LOG_DAMAGED);
+	struct removal *removal = remover->removal;
+	if (removal->bare == remover->upto || removal->ordered.ended)
+		return STATUS_OK;
+	const enum status status = removal_go_on_ordering(remover);
+	removal->more = !removal->ordered.ended;
+	return status;
 }
 
 static enum status

@@ -5,6 +5,7 @@
 #ifndef STORE_SQLITE_REMOVAL_WORK_H
 #define STORE_SQLITE_REMOVAL_WORK_H
 
+#include "store/sqlite/order.h"
 #include "store/sqlite/removal.h"
 #include "store/sqlite/rows.h"
 #include "store/sqlite/stored_row.h"
@@ -14,6 +15,7 @@ struct remover {
 	struct rows *rows;
 	struct statement *pair, *next, *last, *received, *stamped, *redact, *lower, *forget;
 	struct statement *add, *drop;
+	struct order order;
 	uint64_t *next_log_id;
 	uint64_t looks; /* rows that this step may still look at */
 
@@ -41,6 +43,12 @@ MUST_CHECK enum status removal_check_row(struct remover *, uint64_t seq, struct 
  * look at. *seq: of the one behind them that has more than a redaction leaves; 0: none so far, or none when
  * there is no more. */
 MUST_CHECK enum status removal_find_next(struct remover *, uint64_t *seq);
+
+/* Whether the rows of the whole file are being looked at. */
+bool removal_is_ordering(const struct removal *);
+
+/* Goes on with that. */
+MUST_CHECK enum status removal_go_on_ordering(struct remover *);
 
 /* Removes single actions, or a range of them, as many as are left of the transaction. */
 MUST_CHECK enum status removal_take_seqs(struct remover *);
