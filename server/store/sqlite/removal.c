@@ -10,8 +10,8 @@
 #define TRANSACTION_ACTIONS 2000
 #define STEP_ACTIONS 20000
 
-/* Rows that a step looks at, of those that are bare and of those that may hide others: some ten milliseconds.
- * A step costs one or more by itself, for all that is acknowledged is put in place before it. */
+/* Rows that a step looks at, of those that are bare and of those that may hide others: with what a step costs by
+ * itself, for all that is acknowledged is put in place before it, 20 to 60 ms on two busy cores. */
 #define STEP_LOOKS 100000
 
 /* A row has no more than a redaction leaves: ?4 is the size of a digest's text. */
