@@ -308,24 +308,7 @@ detail_of(enum status status)
 	}
 }
 
-static void
-answer(void *cookie, struct request *request)
-{
-	struct removing *removing = request_state(request);
-	enum status status = removing->job.status;
-	(void)cookie;
-	if (status == STATUS_OK && removing->removals.count > 0)
-		status = removing->removal.status;
-	if (status == STATUS_OK && removing->removals.count > 0 && !removing->removal.more)
-		status = snapshots_follow(removing->admin->snapshots, &removing->removal);
-	log_info("admin", "content removed", LOG_TEXT("log", removing->removal.log),
-		 LOG_STR("code", status_info(status)->code),
-		 LOG_U64("removed", removing->removal.removed), LOG_REQUEST(request));
-	if (status == STATUS_OK)
-		answer_success(removing);
-	else
-		refuse(request, status, detail_of(status));
-}
+static void answer(void *cookie, struct request *);
 
 static void
 done(struct job *job)
@@ -348,6 +331,39 @@ submit(struct removing *removing, unsigned shard)
 		return;
 	removing->job.status = STATUS_BACKPRESSURE;
 	request_resume(request, answer);
+}
+
+/* Of a step that only looked there is nothing to say, and the next request would begin anew. */
+static bool
+goes_on(const struct removing *removing)
+{
+	const struct removal *removal = &removing->removal;
+	return removing->job.status == STATUS_OK && removing->removals.count > 0 &&
+	       removal->status == STATUS_OK && removal->more && removal->removed == 0 &&
+	       request_may_wait(removing->request);
+}
+
+static void
+answer(void *cookie, struct request *request)
+{
+	struct removing *removing = request_state(request);
+	enum status status = removing->job.status;
+	(void)cookie;
+	if (goes_on(removing)) {
+		submit(removing, store_shard_of(removing->admin->store, removing->removal.genesis));
+		return;
+	}
+	if (status == STATUS_OK && removing->removals.count > 0)
+		status = removing->removal.status;
+	if (status == STATUS_OK && removing->removals.count > 0 && !removing->removal.more)
+		status = snapshots_follow(removing->admin->snapshots, &removing->removal);
+	log_info("admin", "content removed", LOG_TEXT("log", removing->removal.log),
+		 LOG_STR("code", status_info(status)->code),
+		 LOG_U64("removed", removing->removal.removed), LOG_REQUEST(request));
+	if (status == STATUS_OK)
+		answer_success(removing);
+	else
+		refuse(request, status, detail_of(status));
 }
 
 static struct removing *

@@ -108,7 +108,10 @@ remove_step_done(struct removing *removing)
 	/* Ids are answers of the steps; an erasure is in force with its first. */
 	const bool is_known = removal->kind != REMOVE_ACTIONS || !removal->more;
 
-	if (removing->record != -1 && is_known && !removing->is_noted) {
+	/* A step that only looked has put nothing in force. */
+	const bool has_begun = !removal->more || removal->removed > 0;
+
+	if (removing->record != -1 && is_known && has_begun && !removing->is_noted) {
 		removing->noting = remove_list_append(removing->record, removal);
 		removing->is_noted = true;
 	}

@@ -164,6 +164,13 @@ enum removal_kind {
 	REMOVE_BEGUN,	/* what of a log that was pruned or erased is still there */
 };
 
+/* How far rows are known to stand in the order of their keys, and the last one that does. The engine's. */
+struct ordering {
+	bool begun, ended;
+	uint64_t log, seq;
+	struct hash link;
+};
+
 struct removal {
 	enum removal_kind kind;
 	struct text log;
@@ -189,7 +196,7 @@ struct removal {
 	bool stays_open;
 
 	/* Answers; zero first. A long removal is done in steps: while there is more of it, and the status
-	 * is OK, it is to be given again as it is. NOT_FOUND: there is no such log, but for REMOVE_ALL.
+	 * is OK, it is to be given again as it is; a step may have looked and taken nothing. NOT_FOUND: there is no such log, but for REMOVE_ALL.
 	 * UNKNOWN_STATE: it has not all of these seqs. LOG_DAMAGED: it is to be repaired first, which an
 	 * erasure asks for only where rows are out of order or what is said of the log is no more than rot
 	 * (its name, its head's link, its entry in `gone`, pruned beyond the head). ERASED: REMOVE_NOTHING,
@@ -203,6 +210,10 @@ struct removal {
 	uint64_t first;	      /* REMOVE_ACTIONS: the lowest seq of those; 0: none */
 	uint64_t absent; /* ids that it lacks; of erased_link: seqs of which it cannot be told */
 	uint64_t at;	 /* how far it is */
+
+	/* The engine's: rows up to there that are bare; and the whole file's, where some are missing. */
+	uint64_t bare;
+	struct ordering ordered;
 };
 
 /* A log that was pruned or erased, and whose content is not gone to the end of that: cut off, or being done. */

@@ -16,6 +16,12 @@
 
 #define NICENESS 10
 
+/* A damaged log wants a repair, for which the daemon is stopped: until then it is only named each round, and
+ * tried again once in a day of the default pace, in case it was a read that went wrong. Of more such logs than
+ * are remembered the oldest are tried each round. */
+#define DAMAGED_ROUNDS 24
+#define DAMAGED_MAX 256
+
 struct pruner {
 	struct store *store;
 	struct snapshots *snapshots;
@@ -31,6 +37,14 @@ struct pruner {
 	/* the thread's: of this round */
 	uint64_t received_before; /* milliseconds; 0: nothing is that old */
 	uint64_t logs, actions;	  /* that were pruned */
+
+	/* the thread's */
+	uint64_t round;
+	struct {
+		struct hash genesis;
+		uint64_t round; /* in which it is tried again; 0: none */
+	} damaged[DAMAGED_MAX];
+	size_t next_damaged;
 };
 
 static void
@@ -52,6 +66,27 @@ is_stopping(struct pruner *pruner)
 	const bool stopping = pruner->stopping;
 	unlock(pruner);
 	return stopping;
+}
+
+/* --- damaged logs --- */
+
+static bool
+is_put_off(const struct pruner *pruner, const struct removal *removal)
+{
+	for (size_t i = 0; i < DAMAGED_MAX; i++) {
+		if (pruner->damaged[i].round > pruner->round &&
+		    hash_equal(&pruner->damaged[i].genesis, removal->genesis))
+			return true;
+	}
+	return false;
+}
+
+static void
+put_off(struct pruner *pruner, const struct removal *removal)
+{
+	const size_t place = pruner->next_damaged++ % DAMAGED_MAX;
+	pruner->damaged[place].genesis = *removal->genesis;
+	pruner->damaged[place].round = pruner->round + DAMAGED_ROUNDS;
 }
 
 /* --- one log --- */
@@ -130,6 +165,8 @@ run(struct pruner *pruner, struct removal *removal, bool overwrite)
 	do
 		status = run_step(pruner, removal, overwrite);
 	while (status == STATUS_OK && removal->more && !is_stopping(pruner));
+	if (status == STATUS_LOG_DAMAGED)
+		put_off(pruner, removal);
 	if (status == STATUS_OK && !removal->more)
 		status = snapshots_follow(pruner->snapshots, removal);
 	return status;
@@ -146,8 +183,10 @@ warn(const struct removal *removal, enum status status)
 static void
 remove_old(struct pruner *pruner, struct removal *removal)
 {
-	enum status status =
-		snapshots_stand_for(pruner->snapshots, removal, has_position, pruner->store);
+	enum status status = STATUS_LOG_DAMAGED;
+	if (!is_put_off(pruner, removal))
+		status = snapshots_stand_for(pruner->snapshots, removal, has_position,
+					     pruner->store);
 	if (status == STATUS_OK)
 		status = run(pruner, removal, false);
 	warn(removal, status);
@@ -193,7 +232,9 @@ end_removal(struct pruner *pruner, const struct unfinished *unfinished)
 				  .log = {unfinished->name, unfinished->name_size},
 				  .genesis = &genesis};
 	chain_genesis(removal.log, &genesis);
-	const enum status status = run(pruner, &removal, unfinished->erased);
+	enum status status = STATUS_LOG_DAMAGED;
+	if (!is_put_off(pruner, &removal))
+		status = run(pruner, &removal, unfinished->erased);
 	warn(&removal, status);
 	if (removal.removed > 0)
 		log_info("store", "removal went on", LOG_TEXT("log", removal.log),
@@ -261,6 +302,7 @@ pruner_main(void *cookie)
 	end_removals(pruner);
 	while (wait_for_round(pruner, began, &after_sec)) {
 		began = clock_monotonic_msec();
+		pruner->round++;
 		end_removals(pruner);
 		prune_all(pruner, after_sec);
 	}

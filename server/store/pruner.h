@@ -8,7 +8,8 @@
  *              is there anything that old up to its oldest one? ─▶ snapshots_stand_for ─▶ the shard's writer, a step at a time ─▶ snapshots_follow
  *
  * It goes as edgereplay prune does, but what files keep of it between rows and in free pages is overwritten
- * only of an erasure: the room of what was pruned is used again. A log that cannot be pruned now is tried again in the next round.
+ * only of an erasure: the room of what was pruned is used again. A log that cannot be pruned now is tried again in the next round,
+ * a damaged one only after many.
  * It ends with a line in the log when anything went.
  *
  * Threads: its own, and start, set and stop by the owner. A stop waits for one step.

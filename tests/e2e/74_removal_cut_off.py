@@ -101,6 +101,26 @@ def an_erasure_that_was_cut_off_is_ended_also_where_a_row_is_lost_or_has_rotted(
 
 
 @story.story
+def one_request_looks_through_as_many_rows_as_it_takes():
+    with Daemon(options={**OPTIONS, "store.shards": 1}) as daemon, daemon.client() as client:
+        fill(client, "lacking")
+    database = sqlite3.connect(os.path.join(daemon.dir, "shard-00.db"))
+    same(database.execute("DELETE FROM actions WHERE seq = 7").rowcount, 1, "rows")
+    database.execute("WITH RECURSIVE row(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM row WHERE seq < 150000)"
+                     " INSERT INTO actions (log, seq, device, ts, link, type, payload)"
+                     " SELECT 99, seq, 'd', seq, randomblob(32), '', printf('%064d', seq) FROM row")
+    database.commit()
+    database.close()
+    with daemon.start():
+        take_a_step(daemon, "erase", log="lacking")
+        with daemon.operator() as operator:
+            said = [operator.post("/erase", {"log": "lacking"}).json() for _ in range(2)]
+        # The last of them go once all rows were looked at.
+        same([(one["more"], one["removed"]) for one in said], [(True, 4000), (False, LONG - 1 - STEP - 4000)], "the rest")
+        is_true(not content(daemon, "lacking"), "no file has what was erased")
+
+
+@story.story
 def snapshots_that_outlived_their_actions_go_with_the_next_round():
     options = {**OPTIONS, "store.shards": 1}
     with Daemon(options=options) as daemon, daemon.client() as client:

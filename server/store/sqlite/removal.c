@@ -10,6 +10,10 @@
 #define TRANSACTION_ACTIONS 2000
 #define STEP_ACTIONS 20000
 
+/* Rows that a step looks at, of those that are bare and of those that may hide others: with what a step costs by
+ * itself, for all that is acknowledged is put in place before it, 20 to 60 ms on two busy cores. */
+#define STEP_LOOKS 100000
+
 /* A row has no more than a redaction leaves: ?4 is the size of a digest's text. */
 #define IS_BARE "(type IS '' AND length(CAST(payload AS BLOB)) IS ?4)"
 
@@ -28,11 +32,8 @@ remover_new(struct db *db, uint64_t *next_log_id, struct remover **out)
 		struct statement **statement;
 		const char *sql;
 	} statements[] = {
-		{&remover->next, "SELECT seq FROM actions WHERE log = ?1 AND seq > ?2"
-				 " AND seq <= ?3 AND NOT " IS_BARE " ORDER BY seq LIMIT 1"},
-		/* A row that a range does not lead to may be met by a scan, with content. */
-		{&remover->count, "SELECT ifnull(sum(" IS_BARE "), 0) FROM actions NOT INDEXED"
-				  " WHERE log = ?1 AND seq BETWEEN 1 AND ?2"},
+		{&remover->next, "SELECT seq, " IS_BARE " FROM actions"
+				 " WHERE log = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq"},
 		{&remover->last, "SELECT ifnull(max(seq), 0) FROM actions WHERE log = ?1"},
 		{&remover->received, "SELECT ifnull(max(last), 0) FROM batches"
 				     " WHERE log = ?1 AND received_at < ?2"},
@@ -49,6 +50,8 @@ remover_new(struct db *db, uint64_t *next_log_id, struct remover **out)
 	enum status status = rows_new(db, &remover->rows);
 	if (status == STATUS_OK)
 		status = stored_row_prepare(db, &remover->pair);
+	if (status == STATUS_OK)
+		status = order_prepare(&remover->order, db);
 	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]) && status == STATUS_OK;
 	     i++)
 		status = db_prepare(db, statements[i].sql, statements[i].statement);
@@ -72,12 +75,12 @@ check_erased(struct remover *remover)
 {
 	struct removal *removal = remover->removal;
 	uint64_t seq;
-	if (removal->kind != REMOVE_NOTHING || remover->log.head.gone.erased_at == 0)
+	if (remover->log.head.gone.erased_at == 0)
 		return STATUS_OK;
 	const enum status status = removal_find_next(remover, &seq);
 	if (removal_goes_on(remover, status) && seq > 0)
 		removal->status = STATUS_ERASED;
-	removal->reopened = removal_goes_on(remover, status);
+	removal->reopened = removal_goes_on(remover, status) && !removal->more;
 	return status;
 }
 
@@ -315,6 +318,45 @@ find_log(struct remover *remover)
 
 /* --- transactions --- */
 
+/* What goes, or is to be seen first. */
+static enum status
+take(struct remover *remover)
+{
+	struct removal *removal = remover->removal;
+	removal->more = false;
+	if (removal_is_ordering(removal))
+		return removal_go_on_ordering(remover);
+	if (removal->kind == REMOVE_NOTHING)
+		return check_erased(remover);
+	return removal->kind == REMOVE_ACTIONS ? removal_take_seqs(remover)
+					       : removal_take_range(remover);
+}
+
+/* Of what is in view nothing is said before something goes with it. */
+static bool
+only_looked(const struct remover *remover)
+{
+	const struct removal *removal = remover->removal;
+	return removal->more &&
+	       (remover->left == TRANSACTION_ACTIONS || removal_is_ordering(removal));
+}
+
+/* What is said of the log. */
+static enum status
+say(struct remover *remover)
+{
+	const enum removal_kind kind = remover->removal->kind;
+	enum status status = say_gone(remover);
+	if (removal_goes_on(remover, status))
+		status = lower_bytes(remover);
+	if (removal_goes_on(remover, status) && kind != REMOVE_NOTHING)
+		status = forget_states(remover);
+	if (removal_goes_on(remover, status) && kind == REMOVE_NOTHING &&
+	    remover->log.head.position.seq == 0)
+		status = drop_log(remover);
+	return removal_goes_on(remover, status) ? in_place_count(remover->db) : status;
+}
+
 static enum status
 change(struct remover *remover)
 {
@@ -325,53 +367,54 @@ change(struct remover *remover)
 	remover->stays_open = removal->stays_open || was_opened_since(remover);
 	if (removal_goes_on(remover, status))
 		status = find_upto(remover);
-	if (removal_goes_on(remover, status))
-		status = check_erased(remover);
 	remover->is_final = closes(remover) || (removal->kind == REMOVE_BEGUN && erases(remover));
 	if (removal->erased_link != NULL)
 		removal->absent = untold(remover);
-	removal->more = false;
-	if (removal_goes_on(remover, status) && removal->kind == REMOVE_ACTIONS)
-		status = removal_take_seqs(remover);
-	else if (removal_goes_on(remover, status) && has_range(removal))
-		status = removal_take_range(remover);
 	if (removal_goes_on(remover, status))
-		status = say_gone(remover);
-	if (removal_goes_on(remover, status))
-		status = lower_bytes(remover);
-	if (removal_goes_on(remover, status) && removal->kind != REMOVE_NOTHING)
-		status = forget_states(remover);
-	if (removal_goes_on(remover, status) && removal->kind == REMOVE_NOTHING &&
-	    remover->log.head.position.seq == 0)
-		status = drop_log(remover);
+		status = take(remover);
+	if (removal_goes_on(remover, status) && !only_looked(remover))
+		status = say(remover);
 	removal->head = remover->log.head;
 	return status;
+}
+
+/* As it was, but for what is said of it. */
+static void
+take_back(struct removal *removal, const struct removal *before)
+{
+	const enum status status = removal->status;
+	const struct ordering ordered = removal->ordered;
+	const struct head head = status == STATUS_OK ? removal->head : before->head;
+	*removal = *before;
+	removal->status = status;
+	removal->ordered = ordered;
+	removal->head = head;
 }
 
 static enum status
 run_transaction(struct remover *remover)
 {
-	const struct removal before = *remover->removal;
+	struct removal *removal = remover->removal;
+	const struct removal before = *removal;
 	enum status status = db_begin(remover->db, true);
 	remover->left = TRANSACTION_ACTIONS;
+	remover->taken = 0;
 	remover->content = 0;
 	if (status == STATUS_OK)
 		status = change(remover);
-	if (removal_goes_on(remover, status))
-		status = in_place_count(remover->db);
+	const bool has_looked = removal_goes_on(remover, status) && only_looked(remover);
 	FAIL_POINT(REMOVE_BEFORE_COMMIT);
-	if (removal_goes_on(remover, status)) {
+	if (removal_goes_on(remover, status) && !has_looked) {
 		status = db_commit(remover->db);
 		FAIL_POINT(REMOVE_AFTER_COMMIT);
 	}
-	if (removal_goes_on(remover, status))
+	if (removal_goes_on(remover, status) && !has_looked)
 		return status;
 	db_rollback(remover->db);
-	remover->removal->removed = before.removed;
-	remover->removal->gone_before = before.gone_before;
-	remover->removal->absent = before.absent;
-	remover->removal->at = before.at;
-	remover->removal->head = before.head;
+	/* What it took on the way to where the file's rows are looked at, it takes again after that. */
+	if (!has_looked || removal_is_ordering(removal))
+		take_back(removal, &before);
+	removal->more = has_looked;
 	return status;
 }
 
@@ -381,9 +424,10 @@ removal_step(struct remover *remover, struct removal *removal)
 	enum status status = STATUS_OK;
 	remover->removal = removal;
 	removal->status = STATUS_OK;
+	remover->looks = STEP_LOOKS;
 	for (size_t done = 0; done < STEP_ACTIONS; done += TRANSACTION_ACTIONS) {
 		status = run_transaction(remover);
-		if (!removal_goes_on(remover, status) || !removal->more)
+		if (!removal_goes_on(remover, status) || !removal->more || remover->looks == 0)
 			break;
 	}
 	return status;

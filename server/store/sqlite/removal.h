@@ -7,6 +7,10 @@
  * An erasure takes what does not verify as well, and passes over what is missing: nothing of the log is served
  * any more, and its content is to go. Only rows that are out of order end it, for among them some may be missed.
  *
+ * What is bare is passed over and counted, so many rows a step. Where some are missing, all rows of the file are
+ * looked at for their order (order), before the last transaction and as many a step: a step that only looked
+ * commits nothing. Known is how far it is by the removal alone.
+ *
  * A log that is erased and not there gets a row without actions, which goes when it is opened again: who
  * still has it, is told.
  *

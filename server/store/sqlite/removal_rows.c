@@ -2,7 +2,6 @@
 
 #include "base/big_endian.h"
 #include "base/check.h"
-#include "store/sqlite/order.h"
 #include "store/sqlite/removal_work.h"
 
 enum status
@@ -140,63 +139,105 @@ removal_take_seqs(struct remover *remover)
 	return status;
 }
 
-/* A row out of order may be met behind itself. */
+/* --- a range --- */
+
+static void
+pass_over(struct remover *remover, uint64_t seq)
+{
+	struct removal *removal = remover->removal;
+	removal->bare++;
+	removal->at = seq > removal->at ? seq : removal->at;
+	remover->looks -= remover->looks > 0;
+}
+
+/* A row out of order may be met behind itself; one that was made bare is met once more, since a look-up may
+ * lead to another than a scan does. */
 enum status
 removal_find_next(struct remover *remover, uint64_t *seq)
 {
-	const uint64_t at = remover->removal->at;
+	struct removal *removal = remover->removal;
+	const uint64_t from = removal->at;
+	enum step step;
+	bool is_bare;
 	statement_bind_u64(remover->next, 1, remover->log.id);
-	statement_bind_u64(remover->next, 2, at);
+	statement_bind_u64(remover->next, 2, from);
 	statement_bind_u64(remover->next, 3, remover->upto);
 	statement_bind_u64(remover->next, 4, HASH_TEXT_SIZE);
-	const enum step step = statement_step(remover->next);
-	*seq = step == STEP_ROW ? statement_u64(remover->next, 0) : 0;
+	do {
+		step = statement_step(remover->next);
+		*seq = step == STEP_ROW ? statement_u64(remover->next, 0) : 0;
+		is_bare = step == STEP_ROW && statement_u64(remover->next, 1) != 0;
+		if (is_bare)
+			pass_over(remover, *seq);
+	} while (is_bare && remover->looks > 0);
 	statement_reset(remover->next);
+	removal->more = step == STEP_ROW;
 	enum status status = step == STEP_DONE ? STATUS_OK : step_status(step);
-	if (status == STATUS_OK && *seq > 0 && *seq <= at)
+	if (is_bare ? removal->at == from
+		    : step == STEP_ROW && (*seq <= removal->at || *seq <= remover->taken))
 		status = STATUS_LOG_DAMAGED;
+	if (is_bare)
+		*seq = 0;
 	return removal_judge(remover, status, STATUS_LOG_DAMAGED);
 }
 
-/* Where a row is missing or has content others may only be hidden: then it is not said that the content is
- * gone. */
+bool
+removal_is_ordering(const struct removal *removal)
+{
+	return removal->ordered.begun && !removal->ordered.ended;
+}
+
+enum status
+removal_go_on_ordering(struct remover *remover)
+{
+	struct removal *removal = remover->removal;
+	const enum status status = order_step(&remover->order, &removal->ordered, &remover->looks);
+	removal->more = true;
+	return removal_judge(remover, status, STATUS_LOG_DAMAGED);
+}
+
+/* Where a row is missing others may only be hidden: then it is not said that the content is gone. */
 static enum status
 check_hidden(struct remover *remover)
 {
-	bool is_kept = true;
-	statement_bind_u64(remover->count, 1, remover->log.id);
-	statement_bind_u64(remover->count, 2, remover->upto);
-	statement_bind_u64(remover->count, 4, HASH_TEXT_SIZE);
-	const enum step step = statement_step(remover->count);
-	const uint64_t count = step == STEP_ROW ? statement_u64(remover->count, 0) : 0;
-	statement_reset(remover->count);
-	enum status status = step_status(step);
-	if (status == STATUS_OK && count != remover->upto)
-		status = order_check(remover->db, ORDER_OF_ACTIONS, &is_kept);
-	return removal_judge(remover, is_kept ? status : STATUS_LOG_DAMAGED, STATUS_LOG_DAMAGED);
+	struct removal *removal = remover->removal;
+	if (removal->bare == remover->upto || removal->ordered.ended)
+		return STATUS_OK;
+	const enum status status = removal_go_on_ordering(remover);
+	removal->more = !removal->ordered.ended;
+	return status;
+}
+
+static enum status
+take_row(struct remover *remover, uint64_t seq)
+{
+	struct checked_row row = {0};
+	enum status status = removal_check_row(remover, seq, &row);
+	if (removal_goes_on(remover, status))
+		status = remove_row(remover, seq, &row);
+	/* Bare, but for how it is stored. */
+	if (row.is_redacted)
+		remover->removal->at = seq;
+	remover->taken = seq;
+	return status;
 }
 
 enum status
 removal_take_range(struct remover *remover)
 {
 	struct removal *removal = remover->removal;
-	struct checked_row row;
-	enum status status = STATUS_OK;
 	uint64_t seq = 0;
-	removal->more = true;
-	while (removal_goes_on(remover, status) && removal->more && remover->left > 0) {
-		status = removal_find_next(remover, &seq);
-		if (!removal_goes_on(remover, status))
-			break;
-		removal->gone_before += (seq == 0 ? remover->upto + 1 : seq) - removal->at - 1;
-		removal->more = seq > 0;
-		removal->at = seq == 0 ? remover->upto : seq;
-		if (seq > 0)
-			status = removal_check_row(remover, seq, &row);
-		if (seq > 0 && removal_goes_on(remover, status))
-			status = remove_row(remover, seq, &row);
+	enum status status = removal_find_next(remover, &seq);
+	while (removal_goes_on(remover, status) && seq > 0 && remover->left > 0 &&
+	       remover->looks > 0) {
+		status = take_row(remover, seq);
+		if (removal_goes_on(remover, status))
+			status = removal_find_next(remover, &seq);
 	}
-	if (removal_goes_on(remover, status) && !removal->more)
-		status = check_hidden(remover);
-	return status;
+	if (!removal_goes_on(remover, status))
+		return status;
+	if (!removal->more)
+		removal->at = remover->upto;
+	removal->gone_before = removal->at > removal->removed ? removal->at - removal->removed : 0;
+	return removal->more ? status : check_hidden(remover);
 }
