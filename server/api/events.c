@@ -36,7 +36,7 @@ struct events {
 	bool any;	       /* … if it knows one */
 	bool said;	       /* something, when it was last asked */
 	uint64_t comment_msec; /* when the next one is due */
-	uint64_t expiry_msec;  /* of the token; UINT64_MAX: it has none */
+	uint64_t expires_msec; /* the token does, by the wall clock; UINT64_MAX: it has none */
 };
 
 /* Writes <seq>-<first 16 hex digits of the link>; returns its size. */
@@ -101,13 +101,18 @@ end(struct buffer *out, const struct call *call, const struct position *head)
 	return false;
 }
 
-/* Whether what the token allows has ended: with the token, or with the key that vouched for it. */
-static bool
-is_over(const struct call *call, uint64_t now)
+/* Milliseconds until what the token allows ends, with the token or with the key that vouched for it. The
+ * wall clock is asked each time: it may have been set, or the machine slept. */
+static uint64_t
+left_of_token(const struct call *call)
 {
 	const struct events *events = call->work;
-	return now >= events->expiry_msec ||
-	       (call->identity && !auth_vouches(call->api->auth, call->identity));
+	if (!call->identity)
+		return UINT64_MAX;
+	const uint64_t wall = clock_server_msec();
+	return wall < events->expires_msec && auth_vouches(call->api->auth, call->identity)
+		       ? events->expires_msec - wall
+		       : 0;
 }
 
 /* Each commit wakes, so the head is not asked for before a comment; and not before parking, where
@@ -119,7 +124,8 @@ say(struct call *call, struct buffer *out)
 	const uint64_t now = clock_monotonic_msec();
 	const bool ends = call->wait_over || !request_may_wait(call->request);
 	struct head head;
-	if (is_over(call, now))
+	const uint64_t left = left_of_token(call);
+	if (left == 0)
 		return end(out, call, NULL);
 	if (!ends && !events->said && now >= events->comment_msec && events->any) {
 		buffer_append_text(out, TEXT(":\n\n"));
@@ -139,8 +145,9 @@ say(struct call *call, struct buffer *out)
 		events->comment_msec = next_comment(events, now);
 	else
 		call_park(call, &events->sent,
-			  events->comment_msec < events->expiry_msec ? events->comment_msec
-								     : events->expiry_msec,
+			  left < UINT64_MAX - now && now + left < events->comment_msec
+				  ? now + left
+				  : events->comment_msec,
 			  NULL);
 	return true;
 }
@@ -166,15 +173,12 @@ is_known(struct text last_id, const struct position *head)
 	return text_equal(text_trim(last_id), (struct text){id, size});
 }
 
-/* On the monotonic clock. What a token allows must end with it, and a stream has no end of its own. */
+/* What a token allows must end with it, and a stream has no end of its own. */
 static uint64_t
 expiry_of(const struct call *call)
 {
-	const uint64_t now = clock_server_msec();
 	const uint64_t sec = call->identity ? identity_expires_sec(call->identity) : UINT64_MAX;
-	if (sec > UINT64_MAX / 2000)
-		return UINT64_MAX;
-	return clock_monotonic_msec() + (1000 * sec > now ? 1000 * sec - now : 0);
+	return sec > UINT64_MAX / 1000 ? UINT64_MAX : 1000 * sec;
 }
 
 /* Where the client knows the head the stream begins with a comment: proxies wait for a first byte. */
@@ -189,7 +193,7 @@ serve_events(struct call *call)
 	}
 	if (!call_read_head(call, &head) || !call_enter(call))
 		return;
-	events->expiry_msec = expiry_of(call);
+	events->expires_msec = expiry_of(call);
 	events->sent = head.position;
 	events->any = is_known(request_header(call->request, "Last-Event-ID"), &head.position);
 	call->work = events;

@@ -9,6 +9,7 @@
 
 #define STEP_MSEC 60000 /* protocol, section 4: smaller steps back are hidden, larger followed */
 #define DRIFT_MSEC 1000
+#define BELIEF_MSEC 3600000
 #define MSEC_MAX UINT64_C(253402300799999) /* the end of the year 9999 */
 
 static _Atomic uint64_t clock_shown;
@@ -60,6 +61,34 @@ clock_server_msec(void)
 		clock_watch(offset, now);
 		return shown;
 	}
+}
+
+uint64_t
+clock_believe(struct clock_belief *belief, uint64_t wall, uint64_t since_boot)
+{
+	const int64_t offset = (int64_t)wall - (int64_t)since_boot;
+	if (!belief->begun || offset <= belief->offset + STEP_MSEC) {
+		*belief = (struct clock_belief){.begun = true, .offset = offset};
+		return wall;
+	}
+	if (!belief->doubts || offset > belief->doubted + STEP_MSEC ||
+	    offset < belief->doubted - STEP_MSEC) {
+		belief->doubts = true;
+		belief->doubted = offset;
+		belief->doubted_msec = since_boot;
+	}
+	if (since_boot - belief->doubted_msec >= BELIEF_MSEC) {
+		belief->offset = offset;
+		belief->doubts = false;
+		return wall;
+	}
+	return (uint64_t)((int64_t)since_boot + belief->offset);
+}
+
+uint64_t
+clock_believed_msec(struct clock_belief *belief)
+{
+	return clock_believe(belief, clock_server_msec(), clock_read_usec(CLOCK_BOOTTIME) / 1000);
 }
 
 uint64_t

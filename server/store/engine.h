@@ -196,11 +196,11 @@ struct removal {
 	bool stays_open;
 
 	/* Answers; zero first. A long removal is done in steps: while there is more of it, and the status
-	 * is OK, it is to be given again as it is; a step may have looked and taken nothing. NOT_FOUND: there is no such log, but for REMOVE_ALL.
-	 * UNKNOWN_STATE: it has not all of these seqs. LOG_DAMAGED: it is to be repaired first, which an
-	 * erasure asks for only where rows are out of order or what is said of the log is no more than rot
-	 * (its name, its head's link, its entry in `gone`, pruned beyond the head). ERASED: REMOVE_NOTHING,
-	 * and the erasure was cut off. */
+	 * is OK, it is to be given again as it is; a step may have looked and taken nothing. NOT_FOUND:
+	 * there is no such log, but for REMOVE_ALL. UNKNOWN_STATE: it has not all of these seqs.
+	 * LOG_DAMAGED: it is to be repaired first, which an erasure asks for only where rows are out of
+	 * order or what is said of the log is no more than rot (its name, its head's link, its entry in
+	 * `gone`, pruned beyond the head). ERASED: REMOVE_NOTHING, and the erasure was cut off. */
 	enum status status; /* OK, or one of those above */
 	struct head head;   /* afterwards */
 	bool more;

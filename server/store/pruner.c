@@ -34,6 +34,9 @@ struct pruner {
 	bool stopping;
 	bool done; /* the step that was asked for */
 
+	/* the thread's */
+	struct clock_belief clock;
+
 	/* the thread's: of this round */
 	uint64_t received_before; /* milliseconds; 0: nothing is that old */
 	uint64_t logs, actions;	  /* that were pruned */
@@ -262,7 +265,7 @@ end_removals(struct pruner *pruner)
 static void
 prune_all(struct pruner *pruner, uint64_t after_sec)
 {
-	const uint64_t now = clock_server_msec();
+	const uint64_t now = clock_believed_msec(&pruner->clock);
 	pruner->received_before =
 		after_sec > 0 && now > 1000 * after_sec ? now - 1000 * after_sec : 0;
 	pruner->logs = pruner->actions = 0;
@@ -299,6 +302,7 @@ pruner_main(void *cookie)
 	uint64_t began = clock_monotonic_msec(), after_sec;
 	/* Nobody waits for it. Linux has a priority for each thread. */
 	(void)setpriority(PRIO_PROCESS, 0, NICENESS);
+	(void)clock_believed_msec(&pruner->clock); /* what is believed at first */
 	end_removals(pruner);
 	while (wait_for_round(pruner, began, &after_sec)) {
 		began = clock_monotonic_msec();

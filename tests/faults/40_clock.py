@@ -16,9 +16,11 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../e2e"))
-from support import chain, model, raw, story  # noqa: E402
-from support.daemon import Daemon, tool  # noqa: E402
+from support import chain, model, raw, story, tokens  # noqa: E402
+from support.daemon import Daemon, tool, until  # noqa: E402
+from support.events import Stream  # noqa: E402
 from support.phone import Phone  # noqa: E402
+from support.removal import Writer  # noqa: E402
 from support.story import is_true, same, say  # noqa: E402
 import fleet  # noqa: E402
 
@@ -240,6 +242,55 @@ def a_held_request_neither_ends_nor_hangs_when_the_clock_is_set():
                 same([a["payload"] for a in held.response().json()["actions"]], [str(step)], "what a held request was told")
                 same(ending.response().json()["actions"], [], "a held request that ended")
             clock.set(0)
+
+
+@story.story
+def an_event_stream_ends_when_the_clock_passes_its_token():
+    clock, key = Clock(), tokens.Key("EdDSA", "ed")
+    options = {"auth.mode": "jwt", "auth.jwks_file": tokens.write_jwks(os.path.abspath("jwks.json"), key), "auth.issuer": tokens.ISSUER,
+               "auth.audience": tokens.AUDIENCE}
+
+    def bearer(hours):
+        return tokens.bearer(tokens.make(key, tokens.claims(exp=int(time.time()) + hours * HOUR // 1000)))[1]
+
+    with Daemon(env=clock.environment, options=options) as daemon, daemon.client() as client, \
+            Stream(daemon.address, "anna", Authorization=bearer(1)) as stream, \
+            Stream(daemon.address, "anna", Authorization=bearer(9)) as longer:
+        same([one.head()[0] for one in (stream, longer)], [0, 0], "first heads")
+        clock.set(2 * HOUR)
+        action = {"device": "d", "ts": 1, "type": "t", "payload": "p"}
+        same(client.post("/v1/logs/anna/sync", chain.sync_body([action], 0, chain.genesis("anna")), Authorization=bearer(9)).status, 200,
+             "a sync")
+        same(longer.head()[0], 1, "the head that the other stream has")
+        same((stream.next().kind, stream.next()), ("reconnect", None), "the end")
+
+
+@story.story
+def a_clock_that_jumps_ahead_has_nothing_pruned():
+    clock = Clock()
+    options = {"snapshots.prune_sec": 10 * HOUR // 1000, "snapshots.prune_every_sec": 1}
+
+    def put(writer):
+        same(writer.client.request("PUT", writer.path("snapshots/4"), b"state", {"Edgereplay-State-Hash": writer.links[4].hex()}).status,
+             200, "a snapshot")
+
+    clock.set(-20 * HOUR)
+    daemon = Daemon(env=clock.environment, options=options)
+    with daemon.client() as client:
+        old, new = Writer(client, "old"), Writer(client, "new")
+        old.push(5)
+    daemon.stop()
+    clock.set(0)
+    with daemon.start(), daemon.client() as client:
+        old.client = new.client = client
+        new.push(5)
+        put(new)
+        clock.set(50 * HOUR)
+        # Rounds go on: in one of them what is old by any clock goes.
+        put(old)
+        until(lambda: daemon.events("logs pruned"), "a round")
+        same([client.get(writer.path("actions")).status for writer in (old, new)], [410, 200], "of an old log and of a new one")
+        clock.set(0)
 
 
 # --- just what the protocol refuses ---

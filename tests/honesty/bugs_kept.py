@@ -23,6 +23,10 @@ ACKNOWLEDGED = [
         "\t\tstatus = generations_append(&engine->generations, group.first);\n\t}\n"
         "#define tail_publish(tail, first) ((void)(first))\n",
         ["unit/store_sqlite_reader"]),
+    Bug("jump-of-the-clock-is-believed", "server/base/clock.c",
+        "content goes by a wall clock that is wrong for a moment",
+        "since_boot - belief->doubted_msec >= BELIEF_MSEC", "since_boot >= belief->doubted_msec",
+        ["unit/base_clock"]),
     Bug("sync-normal", SQLITE + "db.c",
         "the rows of a start rest on commits that are not synced when a reader keeps them from the file",
         'foreign_keys = 0", "PRAGMA synchronous = FULL"', 'foreign_keys = 0", "PRAGMA synchronous = NORMAL"',

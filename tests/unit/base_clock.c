@@ -208,6 +208,41 @@ START_TEST(the_monotonic_clock_counts_the_same_in_both_units)
 }
 END_TEST
 
+#define HOUR UINT64_C(3600000)
+#define BOOT UINT64_C(50000000)
+
+static struct clock_belief belief;
+
+/* What is believed so long after the first look, when the wall clock is off by so much. */
+static int64_t
+believed_off(uint64_t after, int64_t off)
+{
+	const uint64_t now = 1790000000000 + after;
+	return (int64_t)(clock_believe(&belief, (uint64_t)((int64_t)now + off), BOOT + after) -
+			 now);
+}
+
+START_TEST(a_step_forward_is_believed_once_it_has_lasted)
+{
+	const int64_t day = 24 * HOUR;
+	belief = (struct clock_belief){.begun = false};
+	ck_assert_int_eq(believed_off(0, 0), 0);
+	ck_assert_int_eq(believed_off(HOUR, 60000), 60000); /* drift */
+	ck_assert_int_eq(believed_off(2 * HOUR, day), 60000);
+	ck_assert_int_eq(believed_off(3 * HOUR - 1, day + 1000), 60000);
+	ck_assert_int_eq(believed_off(3 * HOUR, day), day);
+	/* Another step begins anew, and one that has gone is forgotten. */
+	ck_assert_int_eq(believed_off(4 * HOUR, 9 * day), day);
+	ck_assert_int_eq(believed_off(5 * HOUR - 1, 8 * day), day);
+	ck_assert_int_eq(believed_off(6 * HOUR, day), day);
+	ck_assert_int_eq(believed_off(7 * HOUR, 8 * day), day);
+	/* Back is believed at once. */
+	ck_assert_int_eq(believed_off(8 * HOUR - 1, -day), -day);
+	ck_assert_int_eq(believed_off(8 * HOUR, 0), -day);
+	ck_assert_int_eq(believed_off(9 * HOUR, 0), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -217,6 +252,7 @@ main(void)
 	suite_add_tcase(suite, tcase);
 	tcase_add_test(tcase, the_rule_hides_small_steps_back_and_follows_large_ones);
 	tcase_add_test(tcase, dates_are_written_as_rfc_3339);
+	tcase_add_test(tcase, a_step_forward_is_believed_once_it_has_lasted);
 	tcase_add_test(tcase, the_monotonic_clock_counts_the_same_in_both_units);
 	/* The clock remembers: each of these wants a process of its own. */
 	if (srunner_fork_status(runner) == CK_FORK) {
