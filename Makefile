@@ -8,7 +8,7 @@
 #   make check-honesty  plants known bugs, one at a time, and sees that the tests notice
 #   make demo     two phones edit offline, conflict, retry and converge; cleans up after itself
 #   make asan     the whole test suite under AddressSanitizer and UndefinedBehaviorSanitizer
-#   make tsan     the whole test suite under ThreadSanitizer
+#   make tsan     the test suite, but for what has one thread, under ThreadSanitizer
 #   make fuzz     fuzzes for FUZZ_SEC (600) seconds each what reads clients' bytes and the config file; findings go to tests/fuzz/corpus
 #   make bench    the load matrix and this machine's limits, beside each other; writes loadtest/RESULTS.md (under 20 minutes)
 #   make lint     clang-format, clang-tidy, cppcheck, the house rules
@@ -103,11 +103,12 @@ IMAGE_STORIES ?= $(foreach number,01 02 03 04 05 06 14 16 17 20 24 26 40 60 61 6
 
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/*_*.c))
 FUZZERS := $(notdir $(basename $(FUZZ_SOURCES)))
-FUZZ_REPLAYS := $(FUZZERS:%=$(BUILD)/tests/fuzz_%)
+FUZZ_REPLAYS := $(filter-out $(ONE_THREAD:%=$(BUILD)/tests/%),$(FUZZERS:%=$(BUILD)/tests/fuzz_%))
 FUZZ_SEC ?= 600
 
 UNIT_SOURCES := $(sort $(wildcard tests/unit/*.c))
-UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SOURCES))
+ONE_THREAD ?= # unit tests that tsan leaves out
+UNIT_TESTS := $(filter-out $(ONE_THREAD:%=$(BUILD)/tests/%),$(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SOURCES)))
 EXAMPLE := $(BUILD)/example-client # of docs/clients.md
 EXAMPLE_FILES := $(sort $(wildcard docs/examples/c/*.[ch]))
 LONG_TESTS := $(filter $(BUILD)/tests/store_%,$(UNIT_TESTS)) # they start first
@@ -164,8 +165,11 @@ asan:
 	$(MAKE) $(GOAL) BUILD=build/asan OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= \
 		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all"
 
+# The tool has one thread, as what reads and writes texts, and is the release's here.
 tsan:
-	$(MAKE) $(GOAL) BUILD=build/tsan OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= SANITIZE="-fsanitize=thread"
+	$(MAKE) $(BUILD)/edgereplay
+	EDGEREPLAY_TOOL=$(abspath $(BUILD)/edgereplay) $(MAKE) $(GOAL) BUILD=build/tsan OPTIMISE="-O1 -g -fno-omit-frame-pointer" \
+		HARDEN= SANITIZE="-fsanitize=thread" ONE_THREAD="chain_% cli_% config_% loadtest_% api_json% api_wire% fuzz_%"
 
 # A variant of its own, by clang; one fuzzer after the other, so that each has the machine.
 fuzz: deps-lint

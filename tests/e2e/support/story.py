@@ -14,7 +14,7 @@ import traceback
 
 ROOT = os.environ.get("EDGEREPLAY_ROOT") or os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
 BUILD = os.environ.get("EDGEREPLAY_BUILD") or os.path.join(ROOT, "build/release")
-TOOL = os.path.join(BUILD, "edgereplay")
+TOOL = os.environ.get("EDGEREPLAY_TOOL") or os.path.join(BUILD, "edgereplay")
 SANITIZED = "san" in os.path.basename(BUILD)  # then the longest stories do less
 SKIP = 77
 
