@@ -13,6 +13,7 @@
 #include "store/directory.h"
 #include "store/free_space.h"
 #include "store/has.h"
+#include "store/reshard.h"
 #include "store/salvage_place.h"
 #include "store/scrubber.h"
 #include "store/shard.h"
@@ -171,6 +172,13 @@ const char *
 store_dir(const struct store *store)
 {
 	return store->directory.path;
+}
+
+void
+store_drop_copies(const struct store *store)
+{
+	if (store->down == 0)
+		reshard_drop(&store->directory);
 }
 
 void
