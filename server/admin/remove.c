@@ -240,20 +240,52 @@ write_removal(struct buffer *out, const struct removing *removing)
 	wire_write_position(out, &head->position);
 }
 
+/* Two lists; what is in the second is in the first, too. */
 struct leftovers {
-	struct buffer *out;
-	size_t count;
+	struct buffer all, in_the_way;
+	size_t count, in_the_way_count;
 };
 
 static void
-write_leftover(void *cookie, const char *path)
+write_leftover(void *cookie, const char *path, bool is_in_the_way)
 {
 	struct leftovers *leftovers = cookie;
 	if (!text_is_utf8(text_of(path)))
 		return;
 	if (leftovers->count++ > 0)
-		buffer_append_text(leftovers->out, TEXT(","));
-	json_write_string(leftovers->out, text_of(path));
+		buffer_append_text(&leftovers->all, TEXT(","));
+	json_write_string(&leftovers->all, text_of(path));
+	if (!is_in_the_way)
+		return;
+	if (leftovers->in_the_way_count++ > 0)
+		buffer_append_text(&leftovers->in_the_way, TEXT(","));
+	json_write_string(&leftovers->in_the_way, text_of(path));
+}
+
+/* What is left of the log's own is known at the end of its removal; the rest when files are overwritten. */
+static void
+write_leftovers(struct buffer *out, const struct removing *removing)
+{
+	const struct removals *removals = &removing->removals;
+	const struct store *store = removing->admin->store;
+	struct leftovers leftovers = {.count = 0};
+	buffer_init(&leftovers.all, ANSWER_SIZE / 4);
+	buffer_init(&leftovers.in_the_way, ANSWER_SIZE / 4);
+	if (removals->count > 0 && !removing->removal.more)
+		leftovers_follow(store_dir(store), &removing->removal, LEFTOVERS_MAX,
+				 write_leftover, &leftovers);
+	if (removals->overwrite && !removing->removal.more) {
+		store_drop_copies(store);
+		leftovers_visit(store_dir(store), LEFTOVERS_MAX, write_leftover, &leftovers);
+	}
+	buffer_append_text(out, TEXT(",\"leftovers\":["));
+	buffer_append(out, leftovers.all.data, leftovers.all.size);
+	buffer_append_text(out, TEXT("],\"inTheWay\":["));
+	buffer_append(out, leftovers.in_the_way.data, leftovers.in_the_way.size);
+	buffer_append_text(out, TEXT("]"));
+	out->failed |= leftovers.all.failed || leftovers.in_the_way.failed;
+	buffer_release(&leftovers.all);
+	buffer_release(&leftovers.in_the_way);
 }
 
 static void
@@ -265,12 +297,9 @@ answer_success(struct removing *removing)
 		write_removal(&out, removing);
 	else
 		buffer_printf(&out, "{\"shard\":%ju", (uintmax_t)removing->shard);
-	struct leftovers leftovers = {.out = &out};
-	buffer_printf(&out, ",\"shards\":%u,\"leftovers\":[", store_shards(removing->admin->store));
-	if (removing->removals.overwrite && !removing->removal.more)
-		leftovers_visit(store_dir(removing->admin->store), LEFTOVERS_MAX, write_leftover,
-				&leftovers);
-	buffer_printf(&out, "],\"keptRecords\":%ju,\"serverTimestamp\":%ju}",
+	buffer_printf(&out, ",\"shards\":%u", store_shards(removing->admin->store));
+	write_leftovers(&out, removing);
+	buffer_printf(&out, ",\"keptRecords\":%ju,\"serverTimestamp\":%ju}",
 		      (uintmax_t)removing->removals.kept, (uintmax_t)clock_server_msec());
 	request_add_header(removing->request, "Cache-Control", TEXT("no-store"));
 	request_answer(removing->request, 200, "application/json", &out);
