@@ -4,17 +4,16 @@
 #include <string.h>
 
 #include "admin/inside.h"
+#include "admin/put_aside.h"
 #include "api/json.h"
 #include "api/problem.h"
 #include "api/wire.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "store/leftovers.h"
 #include "store/snapshot_removal.h"
 #include "store/store.h"
 
 #define ANSWER_SIZE ((size_t)1024 * 1024)
-#define LEFTOVERS_MAX 64
 #define DETAIL_SIZE 160
 
 /* One request, in its arena. */
@@ -240,54 +239,6 @@ write_removal(struct buffer *out, const struct removing *removing)
 	wire_write_position(out, &head->position);
 }
 
-/* Two lists; what is in the second is in the first, too. */
-struct leftovers {
-	struct buffer all, in_the_way;
-	size_t count, in_the_way_count;
-};
-
-static void
-write_leftover(void *cookie, const char *path, bool is_in_the_way)
-{
-	struct leftovers *leftovers = cookie;
-	if (!text_is_utf8(text_of(path)))
-		return;
-	if (leftovers->count++ > 0)
-		buffer_append_text(&leftovers->all, TEXT(","));
-	json_write_string(&leftovers->all, text_of(path));
-	if (!is_in_the_way)
-		return;
-	if (leftovers->in_the_way_count++ > 0)
-		buffer_append_text(&leftovers->in_the_way, TEXT(","));
-	json_write_string(&leftovers->in_the_way, text_of(path));
-}
-
-/* What is left of the log's own is known at the end of its removal; the rest when files are overwritten. */
-static void
-write_leftovers(struct buffer *out, const struct removing *removing)
-{
-	const struct removals *removals = &removing->removals;
-	const struct store *store = removing->admin->store;
-	struct leftovers leftovers = {.count = 0};
-	buffer_init(&leftovers.all, ANSWER_SIZE / 4);
-	buffer_init(&leftovers.in_the_way, ANSWER_SIZE / 4);
-	if (removals->count > 0 && !removing->removal.more)
-		leftovers_follow(store_dir(store), &removing->removal, LEFTOVERS_MAX,
-				 write_leftover, &leftovers);
-	if (removals->overwrite && !removing->removal.more) {
-		store_drop_copies(store);
-		leftovers_visit(store_dir(store), LEFTOVERS_MAX, write_leftover, &leftovers);
-	}
-	buffer_append_text(out, TEXT(",\"leftovers\":["));
-	buffer_append(out, leftovers.all.data, leftovers.all.size);
-	buffer_append_text(out, TEXT("],\"inTheWay\":["));
-	buffer_append(out, leftovers.in_the_way.data, leftovers.in_the_way.size);
-	buffer_append_text(out, TEXT("]"));
-	out->failed |= leftovers.all.failed || leftovers.in_the_way.failed;
-	buffer_release(&leftovers.all);
-	buffer_release(&leftovers.in_the_way);
-}
-
 static void
 answer_success(struct removing *removing)
 {
@@ -298,7 +249,10 @@ answer_success(struct removing *removing)
 	else
 		buffer_printf(&out, "{\"shard\":%ju", (uintmax_t)removing->shard);
 	buffer_printf(&out, ",\"shards\":%u", store_shards(removing->admin->store));
-	write_leftovers(&out, removing);
+	if (!removing->removal.more)
+		put_aside_write(&out, removing->admin->store,
+				removing->removals.count > 0 ? &removing->removal : NULL,
+				removing->removals.overwrite);
 	buffer_printf(&out, ",\"keptRecords\":%ju,\"serverTimestamp\":%ju}",
 		      (uintmax_t)removing->removals.kept, (uintmax_t)clock_server_msec());
 	request_add_header(removing->request, "Cache-Control", TEXT("no-store"));

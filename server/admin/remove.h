@@ -17,7 +17,8 @@
  * and overwrites once. While "more" is true the same is to be sent again, and nothing is overwritten yet.
  * The body's media type keeps web pages out (admin/backups.h).
  * "leftovers" are files beside the shards that may hold content too, and belong to the operator (leftovers);
- * "inTheWay" those of them that may hold what was just removed. Who overwrites last is told of all of them.
+ * "inTheWay" those of them that may hold what was just removed (put_aside). Who overwrites last is told of all of them;
+ * where there is more, of none.
  *
  * Private to this room. Threads: the listener's; done() runs on a shard's writer.
  */

@@ -256,4 +256,18 @@ def raw_files_that_accept_loss_put_aside_are_kept_and_no_success():
         same((remove(daemon, running, "erase", "notes")[0]["leftovers"], raw(daemon, notes.actions)), ([], []), "then it is done")
 
 
+@story.story
+def one_whose_name_is_no_utf_8_is_not_passed_over():
+    for running in (True, False):
+        with Daemon(options=dict(ADMIN)) as daemon, daemon.client() as client:
+            notes = Writer(client, "notes")
+            notes.push(20)
+        path = os.path.join(daemon.dir.encode(), b"shard-00.db.refused-\xff")
+        open(path, "wb").close()
+        start(daemon, running)
+        is_true("shard-00.db.refused-" in str(remove(daemon, running, "erase", "notes", expect=1)[0]["leftovers"]), "it is not named")
+        os.unlink(path)
+        remove(daemon, running, "erase", "notes")
+
+
 story.run()
