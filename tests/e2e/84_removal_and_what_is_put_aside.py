@@ -186,6 +186,27 @@ def what_repair_took_out_of_a_log_goes_when_it_is_erased():
 
 
 @story.story
+def by_whatever_name_repair_was_given_the_directory():
+    for given in ("link", "."):
+        with Daemon(options=dict(ADMIN)) as daemon, daemon.client() as client:
+            notes = Writer(client, "notes")
+            notes.push(20)
+        database = sqlite3.connect(daemon.dir + "/shard-00.db")
+        database.execute("UPDATE actions SET payload = 'zz' WHERE seq = 10")
+        database.commit()
+        database.close()
+        if given == "link":
+            os.symlink(daemon.dir, "link")
+        back = os.getcwd()
+        os.chdir(daemon.dir if given == "." else back)
+        path = json.loads(tool("repair", given, "--log=notes", "--json", expect=None).out)["out"]
+        os.chdir(back)
+        is_true(os.path.dirname(path) == os.path.dirname(os.path.realpath(daemon.dir)), "it is elsewhere: %s", path)
+        remove(daemon, False, "erase", "notes")
+        is_true(not os.path.exists(path), "it is there: %s", given)
+
+
+@story.story
 def an_overwriting_that_was_cut_off_goes_on():
     daemon, (notes,) = repaired("notes")
     path = taken_out(daemon, "notes")[0]
