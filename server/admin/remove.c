@@ -4,17 +4,16 @@
 #include <string.h>
 
 #include "admin/inside.h"
+#include "admin/put_aside.h"
 #include "api/json.h"
 #include "api/problem.h"
 #include "api/wire.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "store/leftovers.h"
 #include "store/snapshot_removal.h"
 #include "store/store.h"
 
 #define ANSWER_SIZE ((size_t)1024 * 1024)
-#define LEFTOVERS_MAX 64
 #define DETAIL_SIZE 160
 
 /* One request, in its arena. */
@@ -240,22 +239,6 @@ write_removal(struct buffer *out, const struct removing *removing)
 	wire_write_position(out, &head->position);
 }
 
-struct leftovers {
-	struct buffer *out;
-	size_t count;
-};
-
-static void
-write_leftover(void *cookie, const char *path)
-{
-	struct leftovers *leftovers = cookie;
-	if (!text_is_utf8(text_of(path)))
-		return;
-	if (leftovers->count++ > 0)
-		buffer_append_text(leftovers->out, TEXT(","));
-	json_write_string(leftovers->out, text_of(path));
-}
-
 static void
 answer_success(struct removing *removing)
 {
@@ -265,12 +248,12 @@ answer_success(struct removing *removing)
 		write_removal(&out, removing);
 	else
 		buffer_printf(&out, "{\"shard\":%ju", (uintmax_t)removing->shard);
-	struct leftovers leftovers = {.out = &out};
-	buffer_printf(&out, ",\"shards\":%u,\"leftovers\":[", store_shards(removing->admin->store));
-	if (removing->removals.overwrite && !removing->removal.more)
-		leftovers_visit(store_dir(removing->admin->store), LEFTOVERS_MAX, write_leftover,
-				&leftovers);
-	buffer_printf(&out, "],\"keptRecords\":%ju,\"serverTimestamp\":%ju}",
+	buffer_printf(&out, ",\"shards\":%u", store_shards(removing->admin->store));
+	if (!removing->removal.more)
+		put_aside_write(&out, removing->admin->store,
+				removing->removals.count > 0 ? &removing->removal : NULL,
+				removing->removals.overwrite);
+	buffer_printf(&out, ",\"keptRecords\":%ju,\"serverTimestamp\":%ju}",
 		      (uintmax_t)removing->removals.kept, (uintmax_t)clock_server_msec());
 	request_add_header(removing->request, "Cache-Control", TEXT("no-store"));
 	request_answer(removing->request, 200, "application/json", &out);

@@ -16,7 +16,9 @@
  * The first three overwrite at their end, unless the body says "overwrite":false: so does who removes much,
  * and overwrites once. While "more" is true the same is to be sent again, and nothing is overwritten yet.
  * The body's media type keeps web pages out (admin/backups.h).
- * "leftovers" are files beside the shards that may hold content too, and belong to the operator (leftovers).
+ * "leftovers" are files beside the shards that may hold content too, and belong to the operator (leftovers);
+ * "inTheWay" those of them that may hold what was just removed (put_aside). Who overwrites last is told of all of them;
+ * where there is more, of none.
  *
  * Private to this room. Threads: the listener's; done() runs on a shard's writer.
  */

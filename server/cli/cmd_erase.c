@@ -20,7 +20,8 @@ enum exit_code
 cmd_erase(const struct cli_options *options)
 {
 	struct removing removing;
-	enum exit_code code, end;
+	enum exit_code code, end = EXIT_FINE;
+	bool is_done;
 
 	for (size_t i = 0; i < options->argument_count; i++) {
 		if (!log_name_is_valid(text_of(options->arguments[i]))) {
@@ -31,11 +32,11 @@ cmd_erase(const struct cli_options *options)
 	code = remove_open(&removing, options);
 	for (size_t i = 0; i < options->argument_count && code == EXIT_FINE; i++)
 		code = erase(&removing, options->arguments[i]);
-	if (removing.removed + removing.gone_before > 0) {
-		end = remove_end(&removing);
-		code = code == EXIT_FINE ? end : code;
-	}
-	if (code == EXIT_FINE)
+	is_done = code == EXIT_FINE;
+	if (remove_needs_end(&removing, code))
+		end = remove_end(&removing, false);
+	code = is_done ? end : code;
+	if (code == EXIT_FINE || (is_done && removing.is_not_reached))
 		remove_show(&removing, options->reopen ? "\"reopened\":true," : "");
 	remove_close(&removing);
 	return report_output_done() || code != EXIT_FINE ? code : EXIT_LOCAL;

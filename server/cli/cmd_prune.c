@@ -71,7 +71,7 @@ cmd_prune(const struct cli_options *options)
 	for (size_t i = 0; i < options->argument_count && code == EXIT_FINE; i++)
 		code = prune(&removing, options->arguments[i]);
 	if (removing.removed + removing.gone_before > 0) {
-		end = remove_end(&removing);
+		end = remove_end(&removing, true);
 		code = code == EXIT_FINE ? end : code;
 	}
 	if (code == EXIT_FINE)

@@ -170,7 +170,8 @@ enum exit_code
 cmd_redact(const struct cli_options *options)
 {
 	struct removing removing;
-	enum exit_code code, end;
+	enum exit_code code, end = EXIT_FINE;
+	bool is_done;
 	char members[96] = "";
 
 	if (!is_usage(options))
@@ -179,14 +180,16 @@ cmd_redact(const struct cli_options *options)
 	if (code == EXIT_FINE) {
 		code = options->replay != NULL ? replay(&removing) : redact_seqs(&removing);
 		/* What was removed is overwritten, whatever else went wrong. */
-		end = removing.removed + removing.gone_before > 0 ? remove_end(&removing)
-								  : EXIT_FINE;
-		code = code == EXIT_FINE ? end : code;
+		is_done = code == EXIT_FINE;
+		if (remove_needs_end(&removing, code))
+			end = remove_end(&removing, false);
+		code = is_done ? end : code;
 		if (options->replay != NULL)
 			(void)snprintf(members, sizeof(members),
 				       "\"badLines\":%" PRIu64 ",\"stayedOpen\":%" PRIu64 ",",
 				       removing.bad_lines, removing.stayed_open);
-		if (code == EXIT_FINE || options->replay != NULL)
+		if (code == EXIT_FINE || (is_done && removing.is_not_reached) ||
+		    options->replay != NULL)
 			remove_show(&removing, members);
 	}
 	remove_close(&removing);

@@ -373,18 +373,16 @@ show(const struct job *job)
 			     "repair each");
 }
 
-/* Beside the directory. */
+/* Beside the directory, whatever name was given for it: where an erasure looks for it. */
 static char *
 default_out(const struct cli_options *options)
 {
-	char *path = NULL;
-	size_t size = strlen(options->argument);
+	char *path = NULL, *dir = realpath(options->argument, NULL);
 
-	while (size > 1 && options->argument[size - 1] == '/')
-		size--;
-	if (asprintf(&path, "%.*s.removed-%s-%" PRIu64 ".ndjson", (int)size, options->argument,
-		     options->log, clock_server_msec()) == -1)
-		return NULL;
+	if (dir == NULL || asprintf(&path, "%s.removed-%s-%" PRIu64 ".ndjson", dir, options->log,
+				    clock_server_msec()) == -1)
+		path = NULL;
+	free(dir);
 	return path;
 }
 

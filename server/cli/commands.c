@@ -222,7 +222,9 @@ static const struct command COMMANDS[] = {
 	 "    came after the erasure stays, and it is erased again unless the list opens it later. A line\n"
 	 "    that cannot be read is named, and the others are done.\n"
 	 "    Exit code 1: a log is not there, has not all of these actions, or is damaged; or a line is bad;\n"
-	 "    or a log that the list erases has got more since, and stays open.\n"},
+	 "    or a log that the list erases has got more since, and stays open. Also, with the removal in\n"
+	 "    force: files that repair or accept-loss put aside may have the content; they are named.\n"
+	 "    Remove them, and run the command again.\n"},
 	{"erase", cmd_erase, 0,
 	 BIT(FLAG_URL) | BIT(FLAG_DATA) | BIT(FLAG_RECORD) | BIT(FLAG_REOPEN) | BIT(FLAG_GIVE_UP) |
 		 BIT(FLAG_CA_FILE),
@@ -231,6 +233,9 @@ static const struct command COMMANDS[] = {
 	 "    Removes the content of all of a log's actions, as redact does. Whoever reads or writes the log\n"
 	 "    is answered 410 ERASED from then on, with a tombstone that the server's key signs. A log that\n"
 	 "    is not there is erased, too, and it is said: after a restore phones may still have it.\n"
+	 "    What repair took out of it (DIR.removed-LOG-…) goes too. Exit code 1, with the erasure in\n"
+	 "    force: other files that were put aside may have content of it; they are named. Remove them,\n"
+	 "    and run the command again.\n"
 	 "erase LOG… --reopen --url=URL|--data=DIR [--record=FILE]\n"
 	 "    Lets an erased log take actions again, behind those whose content is gone: phones that hold\n"
 	 "    the old history do not bring it back, since to the log it is a repeat. A list that has the\n"

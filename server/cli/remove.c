@@ -157,37 +157,70 @@ remove_visit(struct removing *removing, remove_visitor *visit)
 					   : remove_offline_visit(removing, visit);
 }
 
+bool
+remove_needs_end(const struct removing *removing, enum exit_code code)
+{
+	return removing->removed + removing->gone_before > 0 ||
+	       (code == EXIT_FINE && removing->logs > 0 && !removing->options->reopen);
+}
+
+static void
+name_leftovers(struct removing *removing, enum exit_code code, bool may_stay)
+{
+	for (size_t i = 0; i < removing->leftover_count; i++) {
+		const char *path = removing->leftovers[i];
+
+		if (may_stay || !removing->in_the_way[i]) {
+			report_note("this may hold content too, and is yours to remove: %s", path);
+			continue;
+		}
+		report_error("%s: the content may still be in it", path);
+	}
+	removing->is_not_reached = removing->has_in_the_way && !may_stay;
+	if (removing->is_not_reached && code == EXIT_FINE)
+		report_error(
+			"what was to be removed is gone from the store, and stays gone; but these "
+			"files were put aside by repair, accept-loss or reshard, and are kept: "
+			"they may be all that is left of other actions, or cannot be removed. "
+			"Remove them when you have what you need of them, and run the same "
+			"command again");
+}
+
 enum exit_code
-remove_end(struct removing *removing)
+remove_end(struct removing *removing, bool may_stay)
 {
 	enum exit_code code = removing->transport != NULL ? remove_online_end(removing)
 							  : remove_offline_end(removing);
 
 	report_progress_end();
-	for (size_t i = 0; i < removing->leftover_count; i++)
-		report_note("this may hold content too, and is yours to remove: %s",
-			    removing->leftovers[i]);
+	name_leftovers(removing, code, may_stay);
 	if (removing->kept > 0)
 		report_error("%" PRIu64 " journal records have rotted and may hold anything: "
 			     "edgereplay repair takes them out",
 			     removing->kept);
-	return code == EXIT_FINE && removing->kept > 0 ? EXIT_UNVERIFIED : code;
+	return code == EXIT_FINE && (removing->kept > 0 || removing->is_not_reached)
+		       ? EXIT_UNVERIFIED
+		       : code;
 }
 
 void
-remove_add_leftover(void *cookie, const char *path)
+remove_add_leftover(void *cookie, const char *path, bool is_in_the_way)
 {
 	struct removing *removing = cookie;
+	size_t at = 0;
 
-	for (size_t i = 0; i < removing->leftover_count; i++) {
-		if (strcmp(removing->leftovers[i], path) == 0)
-			return;
-	}
-	if (removing->leftover_count == REMOVE_LEFTOVERS_MAX)
+	removing->has_in_the_way = removing->has_in_the_way || is_in_the_way;
+	while (at < removing->leftover_count && strcmp(removing->leftovers[at], path) != 0)
+		at++;
+	if (at == REMOVE_LEFTOVERS_MAX)
 		return;
-	removing->leftovers[removing->leftover_count] = strdup(path);
-	if (removing->leftovers[removing->leftover_count] != NULL)
+	if (at == removing->leftover_count) {
+		removing->leftovers[at] = strdup(path);
+		if (removing->leftovers[at] == NULL)
+			return;
 		removing->leftover_count++;
+	}
+	removing->in_the_way[at] = removing->in_the_way[at] || is_in_the_way;
 }
 
 static void

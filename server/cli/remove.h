@@ -22,7 +22,7 @@
 #include "store/engine.h"
 #include "store/snapshots.h"
 
-#define REMOVE_LEFTOVERS_MAX 64
+#define REMOVE_LEFTOVERS_MAX 128
 
 struct removing {
 	const struct cli_options *options;
@@ -48,7 +48,10 @@ struct removing {
 	uint64_t stayed_open; /* logs of it that have got more since they were erased */
 	uint64_t kept;	      /* journal's records that have rotted, and may hold anything */
 	char *leftovers[REMOVE_LEFTOVERS_MAX];
+	bool in_the_way[REMOVE_LEFTOVERS_MAX]; /* of those: the content may be in it */
 	size_t leftover_count;
+	bool has_in_the_way; /* also where there was no room to name it */
+	bool is_not_reached; /* set by remove_end: what must be gone may be in one of those */
 };
 
 /* By --url or --data, one of which must be given. --record can be written when this is EXIT_FINE. */
@@ -63,8 +66,12 @@ enum exit_code remove_from(struct removing *, struct removal *);
 typedef enum exit_code remove_visitor(struct removing *, const char *log);
 enum exit_code remove_visit(struct removing *, remove_visitor *);
 
-/* What files keep of it, too. */
-enum exit_code remove_end(struct removing *);
+/* Whether there is something to end: a log was gone through, or content went before another failed. */
+bool remove_needs_end(const struct removing *, enum exit_code);
+
+/* What files keep of it, too. EXIT_UNVERIFIED also where everything was removed, and what was put aside may have
+ * content of it: is_not_reached, which is named and nothing else when what is removed may stay there (prune). */
+enum exit_code remove_end(struct removing *, bool may_stay);
 
 /* Sums it up on stdout, or with --json as an object of which `members` are the first ("\"log\":…,"). */
 void remove_show(const struct removing *, const char *members);
@@ -84,6 +91,7 @@ enum exit_code remove_online_visit(struct removing *, remove_visitor *);
 enum exit_code remove_offline(struct removing *, struct removal *);
 enum exit_code remove_offline_end(struct removing *);
 enum exit_code remove_offline_visit(struct removing *, remove_visitor *);
-void remove_add_leftover(void *cookie, const char *path); /* the cookie: the removing */
+void remove_add_leftover(void *cookie, const char *path,
+			 bool is_in_the_way); /* the cookie: the removing */
 
 #endif

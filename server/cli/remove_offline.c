@@ -5,6 +5,7 @@
 #include "cli/report.h"
 #include "store/engine_has.h"
 #include "store/leftovers.h"
+#include "store/reshard.h"
 #include "store/snapshot_removal.h"
 #include "store/snapshot_walk.h"
 #include "store/sqlite/sqlite_engine.h"
@@ -96,6 +97,9 @@ remove_offline(struct removing *removing, struct removal *removal)
 	}
 	if (status == STATUS_OK)
 		status = snapshots_follow(&removing->snapshots, removal);
+	if (status == STATUS_OK)
+		leftovers_follow(removing->directory.path, removal, REMOVE_LEFTOVERS_MAX / 2,
+				 remove_add_leftover, removing);
 	return status == STATUS_OK ? EXIT_FINE : failed(status, removal->log);
 }
 
@@ -144,7 +148,8 @@ remove_offline_end(struct removing *removing)
 			status = engine->ops->settle_down(engine);
 		removing->kept += kept;
 	}
-	leftovers_visit(removing->directory.path, REMOVE_LEFTOVERS_MAX, remove_add_leftover,
+	reshard_drop(&removing->directory);
+	leftovers_visit(removing->directory.path, REMOVE_LEFTOVERS_MAX / 2, remove_add_leftover,
 			removing);
 	return status == STATUS_OK ? EXIT_FINE : failed(status, TEXT(""));
 }

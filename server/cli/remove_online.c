@@ -48,6 +48,19 @@ ask(struct removing *removing, const char *path, const struct buffer *body, stru
 	return EXIT_FINE;
 }
 
+static void
+read_leftovers(struct removing *removing, const json_t *root, const char *member, bool in_the_way)
+{
+	const json_t *leftovers = json_object_get(root, member);
+
+	for (size_t i = 0; i < json_array_size(leftovers); i++) {
+		const char *path = json_string_value(json_array_get(leftovers, i));
+
+		if (path != NULL)
+			remove_add_leftover(removing, path, in_the_way);
+	}
+}
+
 /* --- a log --- */
 
 static void
@@ -175,6 +188,8 @@ remove_online(struct removing *removing, struct removal *removal)
 				     "admin.listen?");
 			code = EXIT_UNREACHABLE;
 		}
+		if (code == EXIT_FINE)
+			read_leftovers(removing, answer.root, "inTheWay", true);
 		answer_release(&answer);
 		if (code == EXIT_FINE)
 			remove_step_done(removing);
@@ -228,15 +243,10 @@ remove_online_visit(struct removing *removing, remove_visitor *visit)
 static void
 read_end(struct removing *removing, const json_t *root)
 {
-	const json_t *leftovers = json_object_get(root, "leftovers");
 	uint64_t kept = 0;
 
-	for (size_t i = 0; i < json_array_size(leftovers); i++) {
-		const char *path = json_string_value(json_array_get(leftovers, i));
-
-		if (path != NULL)
-			remove_add_leftover(removing, path);
-	}
+	read_leftovers(removing, root, "leftovers", false);
+	read_leftovers(removing, root, "inTheWay", true);
 	(void)json_read_u64(root, "keptRecords", SEQ_MAX, &kept);
 	removing->kept += kept;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/problem.h"
 #include "store/companions.h"
@@ -92,9 +93,9 @@ remove_files(const char *folder, bool (*takes)(const char *name), const char **p
 }
 
 static bool
-is_in_folder(const char *name)
+tells_of_folder(const char *name)
 {
-	return is_of_shard(name) || strcmp(name, SOURCE) == 0 || strcmp(name, "manifest") == 0;
+	return strcmp(name, SOURCE) == 0 || strcmp(name, "manifest") == 0;
 }
 
 /* To beside the folder; where that name is taken, with the folder's behind it. */
@@ -141,7 +142,12 @@ keep_the_rest(const char *folder, const char **problem)
 static enum status
 remove_folder(const char *folder, const char **problem)
 {
-	enum status status = remove_files(folder, is_in_folder, problem);
+	/* What says that these are copies goes behind them. */
+	enum status status = remove_files(folder, is_of_shard, problem);
+	if (status == STATUS_OK)
+		status = directory_sync(folder, problem);
+	if (status == STATUS_OK)
+		status = remove_files(folder, tells_of_folder, problem);
 	if (status == STATUS_OK)
 		status = keep_the_rest(folder, problem);
 	if (status == STATUS_OK && rmdir(folder) == -1)
@@ -313,8 +319,33 @@ reshard_switch(struct reshard *reshard, const char **problem)
 	return status == STATUS_OK ? directory_replace(&reshard->to, problem) : status;
 }
 
+static bool
+has_source(const char *folder)
+{
+	char *path = path_in(folder, SOURCE);
+	const bool has = path != NULL && access(path, F_OK) == 0;
+	free(path);
+	return has;
+}
+
+/* Also where nothing can be read: then it is not taken for empty. */
+static bool
+has_shard_files(const char *folder)
+{
+	DIR *entries = opendir(folder);
+	bool has = entries == NULL;
+	if (entries == NULL)
+		return has;
+	for (const struct dirent *entry = readdir(entries); entry != NULL && !has;
+	     entry = readdir(entries))
+		has = is_of_shard(entry->d_name);
+	(void)closedir(entries);
+	return has;
+}
+
+/* Of the folders that are not in force. */
 static enum status
-clean_folders(const struct directory *directory, const char **problem)
+clean_folders(const struct directory *directory, bool only_half_made, const char **problem)
 {
 	enum status status = STATUS_OK;
 	for (unsigned shards = 1; shards <= SHARDS_MAX && status == STATUS_OK; shards *= 2) {
@@ -322,22 +353,95 @@ clean_folders(const struct directory *directory, const char **problem)
 		const bool is_current = directory->in_folder && shards == directory->shards;
 		if (folder == NULL)
 			return problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "out of memory");
-		if (!is_current && access(folder, F_OK) == 0)
+		if (!is_current && access(folder, F_OK) == 0 &&
+		    (!only_half_made || has_source(folder) || !has_shard_files(folder)))
 			status = remove_folder(folder, problem);
-		else if (is_current)
-			status = remove_file(folder, SOURCE, problem);
-		if (is_current && status == STATUS_OK)
-			status = remove_file(folder, "manifest", problem);
 		free(folder);
 	}
+	return status;
+}
+
+/* Last, for until then it tells that the others are old. */
+static enum status
+forget_source(const struct directory *directory, const char **problem)
+{
+	char *folder = directory_folder_path(directory, directory->shards);
+	if (folder == NULL)
+		return problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "out of memory");
+	enum status status = remove_file(folder, SOURCE, problem);
+	if (status == STATUS_OK)
+		status = remove_file(folder, "manifest", problem);
+	free(folder);
 	return status;
 }
 
 enum status
 reshard_clean(const struct directory *directory, const char **problem)
 {
-	enum status status = clean_folders(directory, problem);
+	/* The step into force is on the disk before what it replaced goes. */
+	enum status status = directory_sync(directory->path, problem);
+	if (status == STATUS_OK)
+		status = clean_folders(directory, false, problem);
 	if (status == STATUS_OK && directory->in_folder)
 		status = remove_files(directory->path, is_of_shard, problem);
+	if (status == STATUS_OK && directory->in_folder)
+		status = forget_source(directory, problem);
 	return status == STATUS_OK ? directory_sync(directory->path, problem) : status;
+}
+
+static bool
+is_made_by_reshard(const struct directory *directory)
+{
+	char *folder =
+		directory->in_folder ? directory_folder_path(directory, directory->shards) : NULL;
+	const bool is_made = folder != NULL && has_source(folder);
+	free(folder);
+	return is_made;
+}
+
+/* Whether a folder has what repair or accept-loss put aside; true where it cannot be read. */
+static bool
+has_put_aside(const char *folder)
+{
+	DIR *entries = opendir(folder);
+	bool has = entries == NULL;
+	if (entries == NULL)
+		return has;
+	for (const struct dirent *entry = readdir(entries); entry != NULL && !has;
+	     entry = readdir(entries))
+		has = strncmp(entry->d_name, "shard-", 6) == 0 && !is_of_shard(entry->d_name);
+	(void)closedir(entries);
+	return has;
+}
+
+/* As far as names tell: of a store that has lost something a copy may be all that is left. */
+static bool
+has_lost_nothing(const struct directory *directory)
+{
+	char *folder =
+		directory->in_folder ? directory_folder_path(directory, directory->shards) : NULL;
+	bool is_whole = !has_put_aside(directory->path) &&
+			(!directory->in_folder || (folder != NULL && !has_put_aside(folder)));
+	for (unsigned shard = 0; shard < directory->shards && is_whole; shard++) {
+		char *path = directory_shard_path(directory, shard);
+		struct stat info;
+		is_whole = path != NULL && stat(path, &info) == 0 && info.st_size > 0;
+		free(path);
+	}
+	free(folder);
+	return is_whole;
+}
+
+void
+reshard_drop(const struct directory *directory)
+{
+	const char *problem = NULL;
+	if (!has_lost_nothing(directory))
+		return;
+	const enum status status = is_made_by_reshard(directory)
+					   ? reshard_clean(directory, &problem)
+					   : clean_folders(directory, true, &problem);
+	if (status != STATUS_OK)
+		log_warn("store", "what a reshard left cannot be removed",
+			 LOG_STR("problem", problem));
 }

@@ -57,4 +57,12 @@ MUST_CHECK enum status reshard_switch(struct reshard *, const char **problem);
  * reshard left. What repair and accept-loss have kept stays, in the directory itself. */
 MUST_CHECK enum status reshard_clean(const struct directory *, const char **problem);
 
+/* The same when content has been removed, which the copies of a reshard that was cut off may still have. Only
+ * what is known for a copy goes: a folder that the manifest does not name and that has `source`, or no shard
+ * files; and all that is not in force while the folder that is has `source`, for then it was made of that;
+ * and nothing while a shard file is missing or put aside, of which a copy may be all that is left.
+ * No work is lost by it: with what was removed the old files have changed, and a reshard begins anew. What
+ * cannot be removed is logged, and left. By who holds the lock; from several threads. */
+void reshard_drop(const struct directory *);
+
 #endif

@@ -10,8 +10,9 @@
 #include "base/problem.h"
 #include "store/creators.h"
 #include "store/directory.h"
-#include "store/free_space.h"
 #include "store/engine_has.h"
+#include "store/free_space.h"
+#include "store/reshard.h"
 #include "store/salvage_place.h"
 #include "store/scrubber.h"
 #include "store/shard.h"
@@ -169,6 +170,13 @@ const char *
 store_dir(const struct store *store)
 {
 	return store->directory.path;
+}
+
+void
+store_drop_copies(const struct store *store)
+{
+	if (store->down == 0)
+		reshard_drop(&store->directory);
 }
 
 void

@@ -182,8 +182,9 @@ def what_is_wrong_is_said():
             same(operator.get("/redact").status, 405, "GET")
         judge_actions(client.get(writer.path("actions")).json()["actions"], writer, 1, set())
         open(os.path.join(daemon.dir, "shard-00.db.lost-x"), "w", encoding="utf-8").close()
-        said = json.loads(redact(daemon, "notes", "1").out)
+        said = json.loads(redact(daemon, "notes", "1", expect=1).out)
         same([os.path.basename(path) for path in said["leftovers"]], ["shard-00.db.lost-x"], "what is put aside")
+        is_true("shard-00.db.lost-x" in tool("prune", "notes", "--before=3", "--without-snapshot", admin(daemon)).error, "a prune only names it")
 
 
 story.run()
