@@ -11,7 +11,9 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 #define TEXT_MAX (CONFIG_TEXT_SIZE - 1)
-#define TAIL_ACTION_SIZE 512 /* more than what the tail keeps of an action besides its payload */
+#define TAIL_ACTION_SIZE 512  /* more than what the tail keeps of an action besides its payload */
+#define ANSWER_RESULT_SIZE 96 /* what a sync's answer says of an action it brought, at most */
+#define ANSWER_REST_SIZE (128 * KIB) /* more than what no limit bounds: receipts, a row's names */
 
 static_assert(CONFIG_TEXT_SIZE == OPTION_TEXT_SIZE, "a text fits its option");
 static_assert(sizeof(enum auth_mode) == sizeof(unsigned) &&
@@ -64,8 +66,9 @@ static const struct option config_options[] = {
 	    "Memory a connection has for its request's headers; beyond it 431."),
 	ROW(server, body_memory, OPTION_BYTES, "64MiB", 64 * KIB, 1024 * GIB, "bytes", false,
 	    "Request bodies in memory over all connections; beyond it 429."),
-	ROW(server, answer_memory, OPTION_BYTES, "64MiB", 64 * KIB, 1024 * GIB, "bytes", false,
-	    "Larger answers in memory that clients have not taken yet; beyond it 429."),
+	ROW(server, answer_memory, OPTION_BYTES, "64MiB", MIB, 1024 * GIB, "bytes", false,
+	    "Larger answers in memory that clients have not taken yet; beyond it 429. A page "
+	    "ends at half of it."),
 	ROW(server, drain_bytes, OPTION_BYTES, "4MiB", 0, GIB, "bytes", false,
 	    "How much of a refused body is read on, so that the answer arrives."),
 	ROW(server, drain_sec, OPTION_NUMBER, "8", 0, 600, "seconds", false,
@@ -312,6 +315,12 @@ check_together(struct settings *settings)
 	if (config->auth.mode != AUTH_NONE && config->rate.bytes > 0)
 		demand(settings, "rate", "bytes_burst", config->limits.page_bytes,
 		       "limits.page_bytes: a page has to be paid for");
+	/* The other half is the page's own, which ends there (options.c). */
+	demand(settings, "server", "answer_memory",
+	       2 * (6 * config->limits.payload_bytes +
+		    ANSWER_RESULT_SIZE * config->limits.batch_actions + ANSWER_REST_SIZE),
+	       "12 * limits.payload_bytes + 192 * limits.batch_actions + 256 KiB: one answer has "
+	       "to fit, a payload may be all escapes");
 	demand(settings, "store", "tail_bytes",
 	       config->limits.body_bytes + TAIL_ACTION_SIZE * config->limits.batch_actions,
 	       "limits.body_bytes + 512 * limits.batch_actions: one batch has to fit");
