@@ -195,6 +195,12 @@ def a_request_that_the_schema_refuses_the_daemon_refuses():
 @story.story
 def every_answer_of_the_other_routes_is_documented():
     with Judged({"limits.waiters": 0}) as judged:
+        for method in ("GET", "HEAD"):
+            judged.ask(method, "/v1/logs/a/events", 404)
+    with Judged({"limits.waiters": 1}) as judged, judged.daemon.connection() as holder:
+        holder.send(raw.head("GET", "/v1/logs/a/events", b""))
+        while b"event: head" not in holder.buffer:
+            holder._fill()
         first = [action(n) for n in (1, 2, 3)]
         state = judged.sync(batch(first))["stateHash"]
         for method in ("GET", "HEAD"):
