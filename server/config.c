@@ -11,8 +11,9 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 #define TEXT_MAX (CONFIG_TEXT_SIZE - 1)
-#define TAIL_ACTION_SIZE 512  /* more than what the tail keeps of an action besides its payload */
-#define ANSWER_RESULT_SIZE 96 /* what a sync's answer says of an action it brought, at most */
+#define TAIL_ACTION_SIZE 512	/* more than what the tail keeps of an action besides its payload */
+#define INFLATE_SIZE (48 * KIB) /* what inflating a body takes (http/body.h) */
+#define ANSWER_RESULT_SIZE 96	/* what a sync's answer says of an action it brought, at most */
 #define ANSWER_REST_SIZE (128 * KIB) /* more than what no limit bounds: receipts, a row's names */
 
 static_assert(CONFIG_TEXT_SIZE == OPTION_TEXT_SIZE, "a text fits its option");
@@ -64,7 +65,7 @@ static const struct option config_options[] = {
 	    "The slowest connection that is served."),
 	ROW(server, header_bytes, OPTION_BYTES, "8KiB", 4 * KIB, MIB, "bytes", false,
 	    "Memory a connection has for its request's headers; beyond it 431."),
-	ROW(server, body_memory, OPTION_BYTES, "64MiB", 64 * KIB, 1024 * GIB, "bytes", false,
+	ROW(server, body_memory, OPTION_BYTES, "64MiB", 128 * KIB, 1024 * GIB, "bytes", false,
 	    "Request bodies in memory over all connections; beyond it 429."),
 	ROW(server, answer_memory, OPTION_BYTES, "64MiB", MIB, 1024 * GIB, "bytes", false,
 	    "Larger answers in memory that clients have not taken yet; beyond it 429. A page "
@@ -306,8 +307,8 @@ check_together(struct settings *settings)
 				"needs webhook.secret_file, and that one this");
 	demand(settings, "limits", "body_bytes", 6 * config->limits.payload_bytes + 16 * KIB,
 	       "6 * limits.payload_bytes + 16 KiB: a payload may be all escapes");
-	demand(settings, "server", "body_memory", config->limits.body_bytes,
-	       "limits.body_bytes: one request has to fit");
+	demand(settings, "server", "body_memory", config->limits.body_bytes + INFLATE_SIZE,
+	       "limits.body_bytes + 48 KiB: one request has to fit, with what inflating it takes");
 	/* Without authentication few are limited, and nobody need have thought of it. */
 	if (config->auth.mode != AUTH_NONE && config->rate.actions > 0)
 		demand(settings, "rate", "actions_burst", config->limits.batch_actions,

@@ -260,8 +260,9 @@ START_TEST(limits_that_do_not_fit_each_other_are_refused)
 	expect_flag("--limits.payload_bytes=172033", STATUS_MALFORMED);
 	ck_assert_ptr_nonnull(strstr(errors, "limits.body_bytes"));
 	ck_assert_ptr_nonnull(strstr(errors, "1048582"));
-	expect_flag("--server.body_memory=1048576", STATUS_OK);
-	expect_flag("--server.body_memory=1048575", STATUS_MALFORMED);
+	/* 1 MiB + 48 KiB */
+	expect_flag("--server.body_memory=1097728", STATUS_OK);
+	expect_flag("--server.body_memory=1097727", STATUS_MALFORMED);
 	ck_assert_ptr_nonnull(strstr(errors, "--server.body_memory"));
 	/* 12 × 172 032 + 192 × 1000 + 262 144 */
 	expect_flag("--server.answer_memory=1048576", STATUS_OK);
