@@ -168,7 +168,8 @@ static const struct option config_options[] = {
 	ROW(rate, failures_burst, OPTION_NUMBER, "100", 1, GIB, "requests", true,
 	    "And at once: many phones may share an address. What has only expired never counts."),
 	ROW(rate, owners, OPTION_NUMBER, "65536", 1, 100000000, "subjects", false,
-	    "How many are kept in memory, and as many addresses; those who used least go first."),
+	    "How many are kept in memory, and as many addresses, 48 bytes each, up to a power of "
+	    "two; those who used least go first."),
 	CHOICE(rate, forwarded, forwarded_headers, "x-forwarded-for", true,
 	       "Which header of proxies in auth.trusted names the client; its last untrusted one."),
 
