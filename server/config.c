@@ -13,8 +13,6 @@
 #define TEXT_MAX (CONFIG_TEXT_SIZE - 1)
 #define TAIL_ACTION_SIZE 512	/* more than what the tail keeps of an action besides its payload */
 #define INFLATE_SIZE (48 * KIB) /* what inflating a body takes (http/body.h) */
-#define ANSWER_RESULT_SIZE 96	/* what a sync's answer says of an action it brought, at most */
-#define ANSWER_REST_SIZE (128 * KIB) /* more than what no limit bounds: receipts, a row's names */
 
 static_assert(CONFIG_TEXT_SIZE == OPTION_TEXT_SIZE, "a text fits its option");
 static_assert(sizeof(enum auth_mode) == sizeof(unsigned) &&
@@ -68,8 +66,7 @@ static const struct option config_options[] = {
 	ROW(server, body_memory, OPTION_BYTES, "64MiB", 128 * KIB, 1024 * GIB, "bytes", false,
 	    "Request bodies in memory over all connections; beyond it 429."),
 	ROW(server, answer_memory, OPTION_BYTES, "64MiB", MIB, 1024 * GIB, "bytes", false,
-	    "Larger answers in memory that clients have not taken yet; beyond it 429. A page "
-	    "ends at half of it."),
+	    "Larger answers that clients have not taken yet; beyond it 429. A page ends at half."),
 	ROW(server, drain_bytes, OPTION_BYTES, "4MiB", 0, GIB, "bytes", false,
 	    "How much of a refused body is read on, so that the answer arrives."),
 	ROW(server, drain_sec, OPTION_NUMBER, "8", 0, 600, "seconds", false,
@@ -168,8 +165,7 @@ static const struct option config_options[] = {
 	ROW(rate, failures_burst, OPTION_NUMBER, "100", 1, GIB, "requests", true,
 	    "And at once: many phones may share an address. What has only expired never counts."),
 	ROW(rate, owners, OPTION_NUMBER, "65536", 1, 100000000, "subjects", false,
-	    "How many are kept in memory, and as many addresses, 48 bytes each, up to a power of "
-	    "two; those who used least go first."),
+	    "How many are kept, and as many addresses, 48 bytes each; who used least goes first."),
 	CHOICE(rate, forwarded, forwarded_headers, "x-forwarded-for", true,
 	       "Which header of proxies in auth.trusted names the client; its last untrusted one."),
 
@@ -317,10 +313,9 @@ check_together(struct settings *settings)
 	if (config->auth.mode != AUTH_NONE && config->rate.bytes > 0)
 		demand(settings, "rate", "bytes_burst", config->limits.page_bytes,
 		       "limits.page_bytes: a page has to be paid for");
-	/* The other half is the page's own, which ends there (options.c). */
+	/* Half is for a page (options.c), half for its last action, results and receipts. */
 	demand(settings, "server", "answer_memory",
-	       2 * (6 * config->limits.payload_bytes +
-		    ANSWER_RESULT_SIZE * config->limits.batch_actions + ANSWER_REST_SIZE),
+	       12 * config->limits.payload_bytes + 192 * config->limits.batch_actions + 256 * KIB,
 	       "12 * limits.payload_bytes + 192 * limits.batch_actions + 256 KiB: one answer has "
 	       "to fit, a payload may be all escapes");
 	demand(settings, "store", "tail_bytes",

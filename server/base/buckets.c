@@ -44,6 +44,7 @@ buckets_new(size_t owners)
 		buckets->set_count *= 2;
 	const size_t size = buckets->set_count * sizeof(struct set);
 	/* Zeros of which the kernel gives each page when it is written to. */
+	/* cppcheck-suppress invalidFunctionArg ; the -1 of an anonymous mapping, see mmap(2) */
 	void *sets = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (sets == MAP_FAILED) {
 		free(buckets);
