@@ -54,6 +54,7 @@ page_read(struct call *call, uint64_t after, uint64_t upto, struct page *page)
 	struct position step_start;
 	page->end = (struct position){.seq = after};
 	page->begin = page->out->size;
+	page->text_max = call->limits->page_text_bytes;
 	buffer_append_text(page->out, TEXT("["));
 	enum status status = read_step(call, upto, page, &page->start);
 	while (status == STATUS_OK && page->end.seq < upto && !page->full &&

@@ -25,12 +25,12 @@ struct page {
 	struct buffer *out;
 	uint64_t rows_max;   /* most rows; 0 for none */
 	size_t bytes_max;    /* most bytes of payload, but one row always */
-	size_t text_max;     /* no row begins where the array is longer, but one always */
 	bool meta;	     /* see wire_write_row */
 	const uint64_t *own; /* seqs to leave out, ascending */
 	size_t own_count;
 
-	uint64_t rows; /* written */
+	size_t text_max; /* no row begins where the array is longer, but one always */
+	uint64_t rows;	 /* written */
 	size_t bytes;
 	size_t own_at;
 	size_t begin; /* of the array in out */

@@ -93,7 +93,6 @@ answer_page(struct call *call)
 	struct page page = {.out = &rows,
 			    .rows_max = limits->page_actions,
 			    .bytes_max = limits->page_bytes,
-			    .text_max = limits->page_text_bytes,
 			    .meta = route->meta};
 	if (route->limit > 0 && route->limit < page.rows_max)
 		page.rows_max = route->limit;

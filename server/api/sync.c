@@ -187,7 +187,6 @@ write_missed(struct call *call, struct sync *sync, uint64_t upto, struct buffer 
 	struct page page = {.out = out,
 			    .rows_max = pull < others ? pull : others,
 			    .bytes_max = limits->page_bytes,
-			    .text_max = limits->page_text_bytes,
 			    .own = sync->own,
 			    .own_count = sync->own_count};
 	enum status status = STATUS_OK;
