@@ -11,7 +11,8 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 #define TEXT_MAX (CONFIG_TEXT_SIZE - 1)
-#define TAIL_ACTION_SIZE 512 /* more than what the tail keeps of an action besides its payload */
+#define TAIL_ACTION_SIZE 512	/* more than what the tail keeps of an action besides its payload */
+#define INFLATE_SIZE (48 * KIB) /* what inflating a body takes (http/body.h) */
 
 static_assert(CONFIG_TEXT_SIZE == OPTION_TEXT_SIZE, "a text fits its option");
 static_assert(sizeof(enum auth_mode) == sizeof(unsigned) &&
@@ -62,10 +63,10 @@ static const struct option config_options[] = {
 	    "The slowest connection that is served."),
 	ROW(server, header_bytes, OPTION_BYTES, "8KiB", 4 * KIB, MIB, "bytes", false,
 	    "Memory a connection has for its request's headers; beyond it 431."),
-	ROW(server, body_memory, OPTION_BYTES, "64MiB", 64 * KIB, 1024 * GIB, "bytes", false,
+	ROW(server, body_memory, OPTION_BYTES, "64MiB", 128 * KIB, 1024 * GIB, "bytes", false,
 	    "Request bodies in memory over all connections; beyond it 429."),
-	ROW(server, answer_memory, OPTION_BYTES, "64MiB", 64 * KIB, 1024 * GIB, "bytes", false,
-	    "Larger answers in memory that clients have not taken yet; beyond it 429."),
+	ROW(server, answer_memory, OPTION_BYTES, "64MiB", MIB, 1024 * GIB, "bytes", false,
+	    "Larger answers that clients have not taken yet; beyond it 429. A page ends at half."),
 	ROW(server, drain_bytes, OPTION_BYTES, "4MiB", 0, GIB, "bytes", false,
 	    "How much of a refused body is read on, so that the answer arrives."),
 	ROW(server, drain_sec, OPTION_NUMBER, "8", 0, 600, "seconds", false,
@@ -122,9 +123,9 @@ static const struct option config_options[] = {
 	ROW(limits, wait_sec, OPTION_NUMBER, "30", 0, 30, "seconds", true,
 	    "How long ?wait= may hold a request that has no answer yet."),
 	ROW(limits, waiters, OPTION_NUMBER, "10000", 0, 1000000, "requests", true,
-	    "Requests held by ?wait= or for events at once; beyond it 429."),
+	    "Requests held by ?wait= or for events at once; beyond it 429; 0: there are none."),
 	ROW(limits, subject_waiters, OPTION_NUMBER, "200", 0, 1000000, "requests", true,
-	    "The same of one subject, where they say who they are."),
+	    "The same of one subject, where they say who they are; 0: they have none."),
 	ROW(limits, sync_msec, OPTION_NUMBER, "50", 0, 60000, "ms", true,
 	    "While syncs take longer, fewer are let in at once; others get 429, unread; 0: all."),
 	ROW(limits, log_actions, OPTION_NUMBER, "0", 0, UINT64_C(1) << 53, "actions", true,
@@ -164,7 +165,7 @@ static const struct option config_options[] = {
 	ROW(rate, failures_burst, OPTION_NUMBER, "100", 1, GIB, "requests", true,
 	    "And at once: many phones may share an address. What has only expired never counts."),
 	ROW(rate, owners, OPTION_NUMBER, "65536", 1, 100000000, "subjects", false,
-	    "How many are kept in memory, and as many addresses; those who used least go first."),
+	    "How many are kept, and as many addresses, 48 bytes each; who used least goes first."),
 	CHOICE(rate, forwarded, forwarded_headers, "x-forwarded-for", true,
 	       "Which header of proxies in auth.trusted names the client; its last untrusted one."),
 
@@ -303,8 +304,8 @@ check_together(struct settings *settings)
 				"needs webhook.secret_file, and that one this");
 	demand(settings, "limits", "body_bytes", 6 * config->limits.payload_bytes + 16 * KIB,
 	       "6 * limits.payload_bytes + 16 KiB: a payload may be all escapes");
-	demand(settings, "server", "body_memory", config->limits.body_bytes,
-	       "limits.body_bytes: one request has to fit");
+	demand(settings, "server", "body_memory", config->limits.body_bytes + INFLATE_SIZE,
+	       "limits.body_bytes + 48 KiB: one request has to fit, with what inflating it takes");
 	/* Without authentication few are limited, and nobody need have thought of it. */
 	if (config->auth.mode != AUTH_NONE && config->rate.actions > 0)
 		demand(settings, "rate", "actions_burst", config->limits.batch_actions,
@@ -312,6 +313,11 @@ check_together(struct settings *settings)
 	if (config->auth.mode != AUTH_NONE && config->rate.bytes > 0)
 		demand(settings, "rate", "bytes_burst", config->limits.page_bytes,
 		       "limits.page_bytes: a page has to be paid for");
+	/* Half is for a page (options.c), half for its last action, results and receipts. */
+	demand(settings, "server", "answer_memory",
+	       12 * config->limits.payload_bytes + 192 * config->limits.batch_actions + 256 * KIB,
+	       "12 * limits.payload_bytes + 192 * limits.batch_actions + 256 KiB: one answer has "
+	       "to fit, a payload may be all escapes");
 	demand(settings, "store", "tail_bytes",
 	       config->limits.body_bytes + TAIL_ACTION_SIZE * config->limits.batch_actions,
 	       "limits.body_bytes + 512 * limits.batch_actions: one batch has to fit");

@@ -10,6 +10,7 @@ api_limits_of(const struct config *config)
 		.snapshot_bytes = config->limits.snapshot_bytes,
 		.page_actions = config->limits.page_actions,
 		.page_bytes = config->limits.page_bytes,
+		.page_text_bytes = config->server.answer_memory / 2,
 		.wait_sec = (unsigned)config->limits.wait_sec,
 		.waiters = config->limits.waiters,
 		.subject_waiters = config->limits.subject_waiters,

@@ -137,7 +137,8 @@ begin_call(struct call *call)
 		.accept = request_accept(request),
 		.content_type = request_content_type(request),
 	};
-	const struct route_limits limits = {.wait_sec = call->limits->wait_sec};
+	const struct route_limits limits = {
+		.wait_sec = limits_let_wait(call->limits) ? call->limits->wait_sec : 0};
 	call->status = route_read(&input, &limits, &call->route, &call->fault);
 	/* What may be known of a log is decided before anything of it is looked at. */
 	if (call->status != STATUS_NOT_FOUND && call->status != STATUS_METHOD_NOT_ALLOWED &&

@@ -36,6 +36,7 @@ struct api_limits {
 	size_t snapshot_bytes;
 	size_t page_actions;
 	size_t page_bytes;
+	size_t page_text_bytes; /* where a page ends as JSON: one more row at most; ≥ 1 */
 	unsigned wait_sec;
 	size_t waiters;		/* at once: requests held by ?wait=, and event streams */
 	size_t subject_waiters; /* the same of one subject */

@@ -187,6 +187,14 @@ call_refuse_gone(struct call *call, const struct head *head)
 }
 
 bool
+limits_let_wait(const struct api_limits *limits)
+{
+	/* Where nobody says who he is, a subject's bound is nobody's. */
+	return limits->waiters > 0 &&
+	       (limits->subject_waiters > 0 || strcmp(limits->auth_mode, "none") == 0);
+}
+
+bool
 call_wait_is_over(struct call *call)
 {
 	if (call->route.wait_sec == 0 || call->wait_over || !request_may_wait(call->request))

@@ -134,6 +134,10 @@ void call_refuse_quota(struct call *, const struct verdict *);
 /* Of a log that is erased, with `tombstone`; else what is asked for is pruned, with `from`. */
 void call_refuse_gone(struct call *, const struct head *);
 
+/* Whether anybody can be given a place under these limits: else no request is held, and there are no
+ * event streams. */
+bool limits_let_wait(const struct api_limits *);
+
 /* Whether the query's wait is over: none was asked for, its time has passed, the server drains, or the
  * client has left. */
 bool call_wait_is_over(struct call *);

@@ -186,6 +186,10 @@ void
 serve_events(struct call *call)
 {
 	struct head head;
+	if (!limits_let_wait(call->limits)) {
+		call_refuse(call, STATUS_NOT_FOUND, TEXT("This server has no event streams."));
+		return;
+	}
 	struct events *events = arena_calloc(request_arena(call->request), 1, sizeof(*events));
 	if (!events) {
 		call_refuse(call, STATUS_INTERNAL, TEXT("memory is out"));

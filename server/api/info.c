@@ -16,10 +16,14 @@
 static json_t *
 features(const struct api_limits *limits)
 {
-	json_t *names =
-		json_pack("[s, s, s, s, s, s, s, s, s, s]", "events", "gzip", "locator", "meta",
-			  "ndjson", "onConflict", "pull", "snapshots", "until", "wait");
+	json_t *names = json_pack("[s, s, s, s, s, s, s, s]", "gzip", "locator", "meta", "ndjson",
+				  "onConflict", "pull", "snapshots", "until");
+	const bool waits = limits_let_wait(limits);
 	bool added = names != NULL;
+	if (added && waits)
+		added = json_array_append_new(names, json_string("events")) == 0;
+	if (added && waits && limits->wait_sec > 0)
+		added = json_array_append_new(names, json_string("wait")) == 0;
 	if (added && limits->signers->count > 0)
 		added = json_array_append_new(names, json_string("receipt")) == 0;
 	if (added && limits->states)
@@ -38,7 +42,8 @@ limits_of(const struct api_limits *limits)
 		"payloadBytes", (json_int_t)limits->payload_bytes, "batchActions",
 		(json_int_t)limits->batch_actions, "bodyBytes", (json_int_t)limits->body_bytes,
 		"pageActions", (json_int_t)limits->page_actions, "pageBytes",
-		(json_int_t)limits->page_bytes, "waitSec", (json_int_t)limits->wait_sec, "devices",
+		(json_int_t)limits->page_bytes, "waitSec",
+		limits_let_wait(limits) ? (json_int_t)limits->wait_sec : 0, "devices",
 		(json_int_t)BATCH_DEVICES_MAX, "locatorPairs", (json_int_t)LOCATOR_PAIRS_MAX,
 		"deviceBytes", (json_int_t)DEVICE_SIZE_MAX, "typeBytes", (json_int_t)TYPE_SIZE_MAX,
 		"logActions", (json_int_t)limits->quota.log_actions, "logBytes",

@@ -18,7 +18,8 @@ visit(void *cookie, const struct row *row)
 		return true;
 	size_t size = row->action.payload.size;
 	bool fits = page->rows == 0 ||
-		    (page->bytes <= page->bytes_max && size <= page->bytes_max - page->bytes);
+		    (page->bytes <= page->bytes_max && size <= page->bytes_max - page->bytes &&
+		     page->out->size - page->begin <= page->text_max);
 	if (page->rows == page->rows_max || !fits || page->out->failed) {
 		page->full = true;
 		return false;
@@ -52,6 +53,8 @@ page_read(struct call *call, uint64_t after, uint64_t upto, struct page *page)
 {
 	struct position step_start;
 	page->end = (struct position){.seq = after};
+	page->begin = page->out->size;
+	page->text_max = call->limits->page_text_bytes;
 	buffer_append_text(page->out, TEXT("["));
 	enum status status = read_step(call, upto, page, &page->start);
 	while (status == STATUS_OK && page->end.seq < upto && !page->full &&

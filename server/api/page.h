@@ -28,10 +28,12 @@ struct page {
 	const uint64_t *own; /* seqs to leave out, ascending */
 	size_t own_count;
 
-	uint64_t rows; /* written */
+	size_t text_max; /* no row begins where the array is longer, but one always */
+	uint64_t rows;	 /* written */
 	size_t bytes;
 	size_t own_at;
-	bool full; /* a row did not fit */
+	size_t begin; /* of the array in out */
+	bool full;    /* a row did not fit */
 
 	struct position start; /* of `after` */
 	struct position end;   /* of the last row looked at; on damage the last good one */

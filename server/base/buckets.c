@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/check.h"
 
@@ -42,12 +43,14 @@ buckets_new(size_t owners)
 	while (buckets->set_count * BUCKETS_WAYS < owners)
 		buckets->set_count *= 2;
 	const size_t size = buckets->set_count * sizeof(struct set);
-	buckets->sets = aligned_alloc(64, size);
-	if (buckets->sets == NULL) {
+	/* Zeros of which the kernel gives each page when it is written to. */
+	/* cppcheck-suppress invalidFunctionArg ; the -1 of an anonymous mapping, see mmap(2) */
+	void *sets = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sets == MAP_FAILED) {
 		free(buckets);
 		return NULL;
 	}
-	memset(buckets->sets, 0, size);
+	buckets->sets = sets;
 	crypto_shorthash_keygen(buckets->hash_key);
 	for (size_t i = 0; i < LOCKS; i++)
 		CHECK(pthread_mutex_init(&buckets->locks[i], NULL) == 0);
@@ -61,7 +64,7 @@ buckets_free(struct buckets *buckets)
 		return;
 	for (size_t i = 0; i < LOCKS; i++)
 		pthread_mutex_destroy(&buckets->locks[i]);
-	free(buckets->sets);
+	CHECK(munmap(buckets->sets, buckets->set_count * sizeof(struct set)) == 0);
 	free(buckets);
 }
 

@@ -57,7 +57,8 @@ struct bucket_level {
 /* What buckets_take() does not look at. */
 #define BUCKET_ANY UINT64_MAX
 
-/* For as many owners, rounded up to a power of two; all memory is taken here. NULL when it is out. */
+/* For as many owners, rounded up to a power of two, of 48 bytes each; none of them is in memory before
+ * there are owners. NULL when there is no room for all. */
 struct buckets *buckets_new(size_t owners);
 void buckets_free(struct buckets *);
 

@@ -287,16 +287,10 @@ command_find(char **words, int *count)
 	return NULL;
 }
 
-void
-command_print_help(const struct command *command)
+/* What all commands have in common. */
+static void
+print_rest(void)
 {
-	if (command != NULL) {
-		printf("edgereplay %s\n", command->help);
-	} else {
-		printf("edgereplay: replays offline actions into logs with a hash chain\n\n");
-		for (size_t i = 0; i < COMMAND_COUNT; i++)
-			printf("edgereplay %s\n", COMMANDS[i].help);
-	}
 	printf("What asks a server sends a token if one is in --token-file=FILE or in the "
 	       "environment's\n"
 	       "EDGEREPLAY_TOKEN. URL is http://HOST:PORT, https://HOST or unix:/PATH; the "
@@ -312,4 +306,36 @@ command_print_help(const struct command *command)
 	       "let\n"
 	       "in; 4 a local file cannot be read or written; 5 the program that was run "
 	       "failed.\n");
+}
+
+void
+command_print_help(const struct command *command)
+{
+	if (command != NULL) {
+		printf("edgereplay %s\n", command->help);
+	} else {
+		printf("edgereplay: replays offline actions into logs with a hash chain\n\n");
+		for (size_t i = 0; i < COMMAND_COUNT; i++)
+			printf("edgereplay %s\n", COMMANDS[i].help);
+	}
+	print_rest();
+}
+
+bool
+command_print_help_of_word(const char *word)
+{
+	const size_t size = strlen(word);
+	bool found = false;
+
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		const char *name = COMMANDS[i].name;
+
+		if (strncmp(name, word, size) != 0 || name[size] != ' ')
+			continue;
+		printf("edgereplay %s\n", COMMANDS[i].help);
+		found = true;
+	}
+	if (found)
+		print_rest();
+	return found;
 }

@@ -4,6 +4,7 @@
 #ifndef CLI_COMMANDS_H
 #define CLI_COMMANDS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cli/cli.h"
@@ -24,5 +25,8 @@ const struct command *command_find(char **words, int *count);
 
 /* All of them, or one's. */
 void command_print_help(const struct command *);
+
+/* Those of two words of which this is the first. False: there are none, and nothing was printed. */
+bool command_print_help_of_word(const char *word);
 
 #endif

@@ -10,9 +10,9 @@
 #include "base/status.h"
 #include "base/text.h"
 
-/* Longer lines are refused. The largest action is far below: its payload is bounded by the server.
- */
-#define LINE_SIZE_MAX ((size_t)64 << 20)
+/* Longer lines are refused. The largest action is below: its payload has 16 MiB at most
+ * (limits.payload_bytes), each byte of which may be an escape of six. */
+#define LINE_SIZE_MAX ((size_t)100 << 20)
 
 /* Gets one line without its newline; anything but STATUS_OK ends the feeding. */
 typedef enum status line_visitor(void *cookie, struct text line);

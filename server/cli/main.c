@@ -85,6 +85,8 @@ run(int argc, char **argv)
 		command_print_help(command);
 		return EXIT_FINE;
 	}
+	if (options.help && argc - optind == 1 && command_print_help_of_word(argv[optind]))
+		return EXIT_FINE;
 	if (options.version) {
 		printf("edgereplay " EDGEREPLAY_VERSION "\n");
 		return EXIT_FINE;

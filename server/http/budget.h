@@ -11,12 +11,16 @@
 #include <stddef.h>
 
 struct budget {
-	_Atomic size_t used; /* ≤ max */
+	_Atomic size_t used; /* ≤ max, but for a lone one */
 	size_t max;
 };
 
 /* False: there is not so much left. */
 bool budget_take(struct budget *, size_t size);
+
+/* The same for what may be more than all of it: that is given when nobody holds any. */
+bool budget_take_lone(struct budget *, size_t size);
+
 void budget_give(struct budget *, size_t size);
 
 #endif

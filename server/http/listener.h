@@ -67,7 +67,7 @@ struct listener_options {
 	unsigned cors_max_age_sec;
 	size_t body_memory; /* request bodies over all connections; beyond it BACKPRESSURE */
 	size_t answer_memory; /* answers over all connections that their clients have not taken yet, but
-				 small ones; beyond it BACKPRESSURE */
+				 small ones; beyond it BACKPRESSURE, but for a lone one */
 	size_t drain_bytes; /* how much of a refused body is read so that the answer arrives */
 	size_t arena_bytes; /* most memory one request may allocate beside its body and target,
 				unless it says request_expect_memory() */

@@ -293,14 +293,29 @@ put_all(struct header_list *list, struct request *request, bool gzipped)
 		put(list, reply->headers[i].name, reply->headers[i].value);
 }
 
+/* Gives back the room that the body did not grow into. Returns what it holds. */
+static size_t
+trim(struct buffer *body)
+{
+	if (body->capacity > ANSWER_SMALL_SIZE && body->size < body->capacity) {
+		char *shorter = realloc(body->data, body->size + 1);
+		if (shorter != NULL) {
+			body->data = shorter;
+			body->capacity = body->size;
+		}
+	}
+	return body->capacity;
+}
+
+/* An action that was stored under a higher limit may be more than all answers may hold now. */
 bool
 reply_reserve(struct request *request)
 {
 	struct reply *reply = &request->reply;
-	size_t size = reply->stream != NULL ? STREAM_MEMORY : reply->body.capacity;
+	size_t size = reply->stream != NULL ? STREAM_MEMORY : trim(&reply->body);
 	if (size <= ANSWER_SMALL_SIZE || stream_is_live(reply->stream))
 		return true;
-	if (budget_take(&request->listener->answer_budget, size)) {
+	if (budget_take_lone(&request->listener->answer_budget, size)) {
 		reply->reserved = size;
 		return true;
 	}

@@ -94,6 +94,34 @@ def an_action_larger_than_a_page_is_a_page():
 
 
 @story.story
+def whatever_is_stored_fits_into_the_memory_for_answers():
+    free = {"rate.requests": 0, "rate.actions": 0, "rate.bytes": 0, "server.answer_memory": "1MiB", "limits.body_bytes": "8MiB"}
+    with Daemon(options=free) as daemon, daemon.client() as client:
+        shelf = Shelf(client, "escapes", lambda n: "\x01" * 16384)
+        first, last, more = shelf.page()
+        is_true(first == 1 and last < COUNT and more, "a page is cut where the memory ends: %d to %d", first, last)
+        same(whole_log(client, "escapes")[1], shelf.links, "page by page")
+        same(shelf.stream(), (1, COUNT), "a stream")
+        answer = client.post("/v1/logs/escapes/sync", chain.sync_body(
+            [{"device": "late", "ts": 1, "type": "t", "payload": ""}], 0, chain.genesis("escapes"), pull=COUNT))
+        same((answer.status, answer.json()["hasMore"]), (200, True), "what a late phone gets")
+        same([a["seq"] for a in answer.json()["missed"]], list(range(1, last + 1)), "missed")
+
+
+@story.story
+def an_action_from_times_of_higher_limits_is_read_when_no_other_answer_is_held():
+    high = {"limits.payload_bytes": "1MiB", "limits.body_bytes": "8MiB"}
+    with Daemon(options=high) as daemon:
+        with daemon.client() as client:
+            shelf = Shelf(client, "high", lambda n: "\x01" * (1 << 20 if n == 2 else 9))
+        daemon.stop()
+        daemon.options = {"server.answer_memory": "1MiB"}
+        daemon.start()
+        with daemon.client() as client:
+            same(whole_log(client, "high")[1], shelf.links, "page by page")
+
+
+@story.story
 def until_names_a_state_by_seq_by_link_or_by_both():
     def check(shelf):
         link = [link.hex() for link in shelf.links]

@@ -1,9 +1,10 @@
 """A full queue and full body memory are 429, at once, with times to wait, while accepted work goes on and ends well."""
+import gzip
 import json
 import threading
 
 from support import chain, raw, story
-from support.daemon import Daemon, until, whole_log
+from support.daemon import Daemon, Refused, until, whole_log
 from support.story import is_true, same, say
 
 
@@ -140,6 +141,24 @@ def full_body_memory_is_429_for_new_bodies_only():
         with daemon.client() as client:
             until(lambda: client.post("/v1/logs/large/sync", data).status == 200, "the memory to be given back")
             same(client.get("/v1/logs/large/head").json()["seq"], 60, "seq")
+
+
+@story.story
+def a_gzipped_body_of_the_largest_size_fits_when_no_other_is_held():
+    least = (1 << 20) + (48 << 10)
+    with Daemon(options={"server.body_memory": least, "limits.body_bytes": 1 << 20}) as daemon, daemon.client() as client:
+        body = json.dumps(chain.sync_body([], 0, chain.genesis("gzip"), device="d")).encode()
+        body += b" " * ((1 << 20) - len(body))
+        for level in (9, 0):  # packed, and a little longer than it was
+            packed = gzip.compress(body, level)
+            until(lambda: client.request("POST", "/v1/logs/gzip/sync", packed, {"Content-Encoding": "gzip"}).status == 200,
+                  "a body of %d bytes that was packed into %d" % (len(body), len(packed)))
+    try:
+        Daemon(options={"server.body_memory": least - 1, "limits.body_bytes": 1 << 20}).stop()
+    except Refused as refused:
+        is_true("server.body_memory" in refused.log, "%s", refused.log)
+    else:
+        is_true(False, "it starts with less")
 
 
 @story.story

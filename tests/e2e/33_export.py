@@ -88,6 +88,26 @@ def an_export_is_the_log_and_proves_itself():
 
 
 @story.story
+def the_largest_action_that_a_log_can_have_goes_round():
+    """All of its payload is escapes."""
+    action = {"device": "phone", "ts": 1, "type": "note/add", "payload": "\x01" * (16 << 20)}
+    options = {"limits.payload_bytes": "16MiB", "limits.body_bytes": "100MiB", "store.tail_bytes": "256MiB",
+               "server.body_memory": "256MiB", "server.answer_memory": "256MiB"}
+    with Daemon(options=options) as daemon:
+        with daemon.client() as client:
+            push(client, "notes", [action])
+        tool("export", "notes", "--from=" + daemon.url, "--out=of-server")
+        is_true(len(tool("pull", "--url=" + daemon.url, "--log=notes").out) > 96 << 20, "it was pulled")
+        tool("pull", "--url=" + daemon.url, "--log=notes", "--state=state")
+        daemon.stop()
+        tool("export", "notes", "--from=" + daemon.dir, "--out=of-directory")
+    tool("export", "notes", "--from=state", "--out=of-phone")
+    for path in ("of-server", "of-directory", "of-phone"):
+        tool("export", "--check", path)
+        os.remove(path)
+
+
+@story.story
 def a_phones_state_is_exported_too():
     with Daemon() as daemon:
         lines = "".join(json.dumps({"type": "t", "payload": p}) + "\n" for p in PAYLOADS)

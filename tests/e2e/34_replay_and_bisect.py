@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -301,6 +302,12 @@ def each_command_says_what_it_needs():
         is_true(said.startswith("edgereplay " + command) and "Exit codes" in said, "%s --help: %s", command, said)
         is_true("edgereplay push" not in said, "only of the one")
         tool(*command.split(), "--shard=1", expect=2)
+    for word, commands in (("receipt", ["verify"]), ("snapshot", ["put", "get"]), ("token", ["keygen", "mint"])):
+        said = tool(word, "--help").out
+        same(re.findall("^edgereplay (.*?) -", said, re.MULTILINE), ["%s %s" % (word, other) for other in commands], "%s --help" % word)
+        is_true("Exit codes" in said, "%s --help: %s", word, said)
+    for words in (["toke"], ["token", "x"], [""]):
+        is_true("no such command" in tool(*words, "--help", expect=2).error, "%s --help", words)
 
 
 story.run()

@@ -201,6 +201,20 @@ def head_and_what_cannot_be_answered():
             is_true(b"\r\n\r\nevent: head\n" in data and b"chunked" not in data, "HTTP/1.0 gets %r", data)
 
 
+@story.story
+def what_no_place_is_there_for_is_no_feature():
+    for options, features, wait_sec in (({"limits.waiters": 0}, set(), 0), ({"limits.wait_sec": 0}, {"events"}, 0),
+                                        ({"limits.subject_waiters": 0}, {"events", "wait"}, 30), ({}, {"events", "wait"}, 30)):
+        with Daemon(options=options) as daemon, daemon.client() as client:
+            info = client.get("/v1/info").json()
+            same(({"events", "wait"} & set(info["features"]), info["limits"]["waitSec"]), (features, wait_sec), "features with %s" % options)
+            if not features:
+                answer = client.get("/v1/logs/log/events", Accept="text/event-stream")
+                same((answer.status, answer.json()["code"], answer.json()["retry"]), (404, "NOT_FOUND", "never"), "events")
+            if "wait" not in features:
+                same(client.get("/v1/logs/log/actions?wait=30").status, 200, "a request that is not held")
+
+
 def waiters(operator):
     """Places that are taken."""
     return next(int(line.split()[1]) for line in operator.get("/metrics").body.decode().split("\n") if line.startswith("edgereplay_waiters "))

@@ -163,12 +163,12 @@ def every_answer_to_a_sync_is_documented():
         for mode, status, codes in (("rebase", 200, (None, None)), ("reject", 422, ("CLOCK_SKEW", "NON_MONOTONIC_TIMESTAMP"))):
             judged.sync(batch([action(1 << 47)], log=mode, onConflict=mode), status, codes[0], mode)
             judged.sync(batch([action(5), action(4)], log=mode, onConflict=mode), status, codes[1], mode)
-    narrow = {"server.body_memory": 65536, "limits.body_bytes": 65536, "limits.payload_bytes": 1024}
+    narrow = {"server.body_memory": 131072, "limits.body_bytes": 81920, "limits.payload_bytes": 1024}
     with Judged(narrow) as judged, judged.daemon.connection() as other:
-        other.send(raw.head("POST", "/v1/logs/a/sync", b"", {"Content-Length": 60000, "Expect": "100-continue"}))
+        other.send(raw.head("POST", "/v1/logs/a/sync", b"", {"Content-Length": 80000, "Expect": "100-continue"}))
         while b"100" not in other.buffer:
             other._fill()
-        judged.sync({"x": "y" * 30000}, 429, "BACKPRESSURE")
+        judged.sync({"x": "y" * 60000}, 429, "BACKPRESSURE")
 
 
 @story.story
@@ -195,6 +195,12 @@ def a_request_that_the_schema_refuses_the_daemon_refuses():
 @story.story
 def every_answer_of_the_other_routes_is_documented():
     with Judged({"limits.waiters": 0}) as judged:
+        for method in ("GET", "HEAD"):
+            judged.ask(method, "/v1/logs/a/events", 404)
+    with Judged({"limits.waiters": 1}) as judged, judged.daemon.connection() as holder:
+        holder.send(raw.head("GET", "/v1/logs/a/events", b""))
+        while b"event: head" not in holder.buffer:
+            holder._fill()
         first = [action(n) for n in (1, 2, 3)]
         state = judged.sync(batch(first))["stateHash"]
         for method in ("GET", "HEAD"):

@@ -108,6 +108,14 @@ ADMITTED = [
 ]
 
 QUOTAS = [
+    Bug("page-is-more-than-the-memory", API + "page.c",
+        "a page that no memory is enough for is refused for ever",
+        "page->out->size - page->begin <= page->text_max", "page->out->size >= page->begin",
+        ["e2e/03_replay_and_head.py whatever_is_stored"]),
+    Bug("large-answer-waits-for-ever", HTTP + "budget.c",
+        "an action from times of higher limits is never read",
+        "size_t none = 0;", "size_t none = 1;",
+        ["e2e/03_replay_and_head.py from_times_of_higher"]),
     Bug("quota-in-part", "server/chain/settle.c",
         "what fits of a batch is stored, and the rest is called stored too",
         "return exceeds_quota(job, i) ? STATUS_OK : apply(job, i);",

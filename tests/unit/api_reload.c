@@ -19,6 +19,7 @@ limits_with(size_t batch_actions)
 				   .body_bytes = (size_t)1 << 20,
 				   .page_actions = 1000,
 				   .page_bytes = (size_t)1 << 20,
+				   .page_text_bytes = (size_t)32 << 20,
 				   .wait_sec = 30,
 				   .waiters = 10,
 				   .subject_waiters = 10,

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -248,6 +249,33 @@ START_TEST(a_debt_outlives_a_crowd_of_names)
 }
 END_TEST
 
+static size_t
+resident_pages(void)
+{
+	char line[128];
+	FILE *file = fopen("/proc/self/statm", "r");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_ptr_nonnull(fgets(line, sizeof(line), file));
+	fclose(file);
+	const char *second = strchr(line, ' ');
+	ck_assert_ptr_nonnull(second);
+	return strtoul(second, NULL, 10);
+}
+
+/* 192 MiB for four million, were they there. */
+START_TEST(owners_that_are_not_there_take_no_memory)
+{
+	const uint64_t amounts[BUCKET_KINDS] = {[REQUESTS] = 1};
+	const size_t before = resident_pages();
+	buckets_free(buckets);
+	buckets = buckets_new((size_t)1 << 22);
+	ck_assert_ptr_nonnull(buckets);
+	const struct bucket_owner owner = owner_of("one");
+	buckets_charge(buckets, &owner, amounts);
+	ck_assert_uint_lt(resident_pages(), before + 8192);
+}
+END_TEST
+
 START_TEST(a_crowd_of_names_takes_no_memory)
 {
 	many_take(100);
@@ -362,6 +390,7 @@ main(void)
 	tcase_add_test(tests, extreme_rates_keep_their_pace);
 	tcase_add_test(tests, a_mark_is_known_until_others_push_it_out);
 	tcase_add_test(tests, a_debt_outlives_a_crowd_of_names);
+	tcase_add_test(tests, owners_that_are_not_there_take_no_memory);
 	tcase_add_test(tests, a_crowd_of_names_takes_no_memory);
 	tcase_add_test(tests, a_table_of_one_set_still_tells_eight_apart);
 	tcase_add_test(tests, threads_together_get_no_more_than_the_burst);

@@ -80,7 +80,7 @@ write_companions(FILE *file, const struct row *row, const char *value_of_row)
 	} companions[] = {
 		{"limits", "payload_bytes", "1"},  {"limits", "batch_actions", "1"},
 		{"limits", "body_bytes", "32KiB"}, {"server", "body_memory", "1024GiB"},
-		{"store", "tail_bytes", "64GiB"},
+		{"store", "tail_bytes", "64GiB"},  {"server", "answer_memory", "1024GiB"},
 	};
 	bool payload = strcmp(row->key, "payload_bytes") == 0;
 	for (size_t i = 0; i < sizeof(companions) / sizeof(companions[0]); i++) {
@@ -211,14 +211,22 @@ START_TEST(each_option_takes_its_bounds_and_refuses_what_is_past_them)
 END_TEST
 
 static void
-expect_flag(const char *flag, enum status expected)
+expect_flags(const char *flag, const char *other, enum status expected)
 {
 	static struct config config;
-	char copy[8192];
+	char copy[8192], other_copy[128] = "";
 	snprintf(copy, sizeof(copy), "%s", flag);
-	char *argv[] = {"edgereplayd", copy, NULL};
+	if (other != NULL)
+		snprintf(other_copy, sizeof(other_copy), "%s", other);
+	char *argv[] = {"edgereplayd", copy, other != NULL ? other_copy : NULL, NULL};
 	char *environment[] = {NULL};
 	ck_assert_msg(load(&config, argv, environment) == expected, "%s: %s", flag, errors);
+}
+
+static void
+expect_flag(const char *flag, enum status expected)
+{
+	expect_flags(flag, NULL, expected);
 }
 
 START_TEST(a_text_is_as_long_as_its_array_and_no_longer_nor_empty)
@@ -252,9 +260,19 @@ START_TEST(limits_that_do_not_fit_each_other_are_refused)
 	expect_flag("--limits.payload_bytes=172033", STATUS_MALFORMED);
 	ck_assert_ptr_nonnull(strstr(errors, "limits.body_bytes"));
 	ck_assert_ptr_nonnull(strstr(errors, "1048582"));
-	expect_flag("--server.body_memory=1048576", STATUS_OK);
-	expect_flag("--server.body_memory=1048575", STATUS_MALFORMED);
+	/* 1 MiB + 48 KiB */
+	expect_flag("--server.body_memory=1097728", STATUS_OK);
+	expect_flag("--server.body_memory=1097727", STATUS_MALFORMED);
 	ck_assert_ptr_nonnull(strstr(errors, "--server.body_memory"));
+	/* 12 × 172 032 + 192 × 1000 + 262 144 */
+	expect_flag("--server.answer_memory=1048576", STATUS_OK);
+	expect_flag("--limits.batch_actions=100000", STATUS_MALFORMED); /* of tail_bytes */
+	ck_assert_ptr_null(strstr(errors, "answer_memory"));
+	expect_flags("--server.answer_memory=2518528", "--limits.payload_bytes=172032", STATUS_OK);
+	expect_flags("--server.answer_memory=2518527", "--limits.payload_bytes=172032",
+		     STATUS_MALFORMED);
+	ck_assert_ptr_nonnull(strstr(errors, "--server.answer_memory"));
+	ck_assert_ptr_nonnull(strstr(errors, "2518528"));
 	/* 1 MiB + 512 × 1000 */
 	expect_flag("--store.tail_bytes=1560576", STATUS_OK);
 	expect_flag("--store.tail_bytes=1560575", STATUS_MALFORMED);

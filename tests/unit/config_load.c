@@ -384,7 +384,7 @@ START_TEST(a_reload_that_fails_changes_nothing)
 	expect_error_at(3, "limits.waiters = many");
 	ck_assert_mem_eq(&config, &before, sizeof(config));
 	/* Sound for a start, but the running tail is too small for such a body. */
-	ck_assert_int_eq(reload("[limits]\nbody_bytes = 64MiB\n[store]\ntail_bytes = 256MiB\n",
+	ck_assert_int_eq(reload("[limits]\nbody_bytes = 48MiB\n[store]\ntail_bytes = 256MiB\n",
 				text, sizeof(text)),
 			 STATUS_MALFORMED);
 	ck_assert_ptr_nonnull(strstr(errors, "store.tail_bytes = 33554432 is too small"));
