@@ -5,7 +5,9 @@ phones heal it. The control forges anchors that know nothing: the same judge mus
 """
 import hashlib
 import os
+import re
 import shutil
+import signal
 import sqlite3
 import struct
 import sys
@@ -92,7 +94,7 @@ class World:
     def __init__(self, name, under_load, rounds=12, turns=1):
         self.name, self.turns = name, turns
         daemon = Daemon(options=OPTIONS)
-        self.first = self._copy(daemon.dir)
+        self.first = self._copy_of_running(daemon)
         logs = [[] for _ in range(SHARDS)]
         for n in range(10000):
             if all(len(found) == LOGS for found in logs):
@@ -106,7 +108,7 @@ class World:
             self._round()
         if not under_load:
             self._rest(daemon)
-        self.older = self._copy(daemon.dir)
+        self.older = self._copy_of_running(daemon)
         turns = self._turns(daemon.dir)
         for _ in range(10):
             self._round()
@@ -128,6 +130,15 @@ class World:
     @staticmethod
     def _copy(dir):
         return shutil.copytree(dir, tempfile.mkdtemp(prefix="copy."), dirs_exist_ok=True)
+
+    def _copy_of_running(self, daemon):
+        """All files as they are at one moment."""
+        daemon.signal(signal.SIGSTOP)
+        tasks = "/proc/%d/task" % daemon.process.pid
+        until(lambda: all(read("%s/%s/stat" % (tasks, task)).split()[2] == b"T" for task in os.listdir(tasks)), "that it stops")
+        copy = self._copy(daemon.dir)
+        daemon.signal(signal.SIGCONT)
+        return copy
 
     @staticmethod
     def _turns(dir):
@@ -285,11 +296,11 @@ REFUSED = {  # in any world
     "anchor rotten": rotten_anchor((0, 1)),
     "all but the anchor older": from_copy("older", *FILES[:4]),
     "all but the anchor as made": from_copy("first", *FILES[:4]),
-    "db and WAL older": from_copy("older", "db", "db-wal"),
 }
 
 JUDGED = {  # nothing may be lost by it, or the journal may have all of it
     "db older": from_copy("older", "db"),
+    "db and WAL older": from_copy("older", "db", "db-wal"),
     "WAL deleted": deleted("db-wal"),
     "WAL emptied": emptied("db-wal"),
     "WAL cut": cut("db-wal"),
@@ -370,6 +381,19 @@ def accept(dir, shard):
     is_true("nothing to accept" in tool("accept-loss", dir, "--shard=%d" % shard).error, "a second time")
 
 
+def judge_findings(world, dir, damages, found):
+    """
+    verify finds nothing, but what a shard may have lost in silence: records that its anchor had not seen yet. That they were there
+    is known where the next generation of the journal had begun.
+    """
+    for finding in [line for line in tool("verify", dir, expect=None).error.splitlines() if "/shard-" in line]:
+        shard = int(re.search(r"/shard-(\d\d)", finding).group(1))
+        record = re.search(r"journal record (\d+) does not verify$", finding)
+        young = record and int(record.group(1)) > Anchor(path_of(world.dir, shard, "anchor")).last
+        is_true(found[shard] == "whole" and (young or finding.endswith("is partly in place and the journal has not the rest")),
+                "%s, %s: verify: %s", world.name, damages[shard], finding)
+
+
 def trial(world, damages, outcomes):
     """So many shards get a damage each, the last one none."""
     dir = World._copy(world.dir)
@@ -397,7 +421,7 @@ def trial(world, damages, outcomes):
                 say("%s, %s: not healed", world.name, damages[shard][0])
                 raise
     if "damaged" not in found:
-        tool("verify", dir)
+        judge_findings(world, dir, damages, found)
     shutil.rmtree(dir)
 
 
