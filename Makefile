@@ -169,7 +169,7 @@ asan:
 tsan:
 	$(MAKE) $(BUILD)/edgereplay
 	EDGEREPLAY_TOOL=$(abspath $(BUILD)/edgereplay) $(MAKE) $(GOAL) BUILD=build/tsan OPTIMISE="-O1 -g -fno-omit-frame-pointer" \
-		HARDEN= SANITIZE="-fsanitize=thread" ONE_THREAD="chain_% cli_% config_% loadtest_% api_json% api_wire% fuzz_%"
+		HARDEN= SANITIZE="-fsanitize=thread" ONE_THREAD="chain_% cli_% config_% loadtest_answer loadtest_daemon loadtest_histogram loadtest_plan loadtest_re% loadtest_users api_json% api_wire% fuzz_%"
 
 # A variant of its own, by clang; one fuzzer after the other, so that each has the machine.
 fuzz: deps-lint

@@ -52,7 +52,7 @@ append_list(struct buffer *out, const char *beginning, const struct buffer *list
 }
 
 void
-put_aside_write(struct buffer *out, const struct store *store, const struct removal *removal,
+put_aside_write(struct buffer *out, struct store *store, const struct removal *removal,
 		bool is_overwritten)
 {
 	struct lists lists;

@@ -15,7 +15,7 @@
 /* ,"leftovers":[…],"inTheWay":[…], paths both, and what is in the second is in the first, too. removal: one that is
  * done, whose log's own files are removed or in the way; NULL: none is. is_overwritten: copies that a reshard left are
  * removed, and all that is left is listed. Bytes of a path that are no UTF-8 become question marks. */
-void put_aside_write(struct buffer *out, const struct store *, const struct removal *removal,
+void put_aside_write(struct buffer *out, struct store *, const struct removal *removal,
 		     bool is_overwritten);
 
 #endif

@@ -65,6 +65,7 @@ accept_shard(const struct directory *directory, const struct cli_options *option
 	const char *problem = "out of memory";
 	struct acceptance acceptance = {.shard = (unsigned)options->shard,
 					.shards = directory->shards,
+					.directory = directory,
 					.stamp = stamp,
 					.dry_run = options->dry_run,
 					.say = show_sentence,

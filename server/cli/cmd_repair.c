@@ -12,6 +12,7 @@
 #include "cli/repair_out.h"
 #include "cli/report.h"
 #include "store/directory.h"
+#include "store/reshard.h"
 #include "store/salvage.h"
 #include "store/salvage_place.h"
 #include "store/snapshots.h"
@@ -400,8 +401,11 @@ repair_log(const struct cli_options *options, const struct directory *directory)
 					    .shard = shard,
 					    .shards = directory->shards,
 					    .id = directory->ids[shard]};
+	const char *problem = NULL;
 	if (path == NULL || out == NULL) {
 		fail(&job, EXIT_LOCAL, "out of memory");
+	} else if (!options->dry_run && reshard_keep(directory, &problem) != STATUS_OK) {
+		fail(&job, EXIT_LOCAL, problem);
 	} else {
 		const char *chosen = options->out != NULL ? options->out : out;
 		repair_out_init(&job.out, options->dry_run ? NULL : chosen);

@@ -51,6 +51,7 @@ struct removing {
 	bool in_the_way[REMOVE_LEFTOVERS_MAX]; /* of those: the content may be in it */
 	size_t leftover_count;
 	bool has_in_the_way; /* also where there was no room to name it */
+	bool has_failed;     /* a removal from the directory has */
 	bool is_not_reached; /* set by remove_end: what must be gone may be in one of those */
 };
 

@@ -100,6 +100,7 @@ remove_offline(struct removing *removing, struct removal *removal)
 	if (status == STATUS_OK)
 		leftovers_follow(removing->directory.path, removal, REMOVE_LEFTOVERS_MAX / 2,
 				 remove_add_leftover, removing);
+	removing->has_failed = removing->has_failed || status != STATUS_OK;
 	return status == STATUS_OK ? EXIT_FINE : failed(status, removal->log);
 }
 
@@ -129,6 +130,26 @@ remove_offline_visit(struct removing *removing, remove_visitor *visit)
 	return EXIT_LOCAL;
 }
 
+/* What a reshard left may be all that is left of a shard that does not open, or of a log that is damaged. */
+static void
+drop_copies(const struct removing *removing)
+{
+	const struct directory *directory = &removing->directory;
+	const char *problem = NULL;
+	enum status status = removing->has_failed ? STATUS_LOG_DAMAGED : STATUS_OK;
+
+	if (!reshard_has_left(directory))
+		return;
+	for (unsigned shard = 0; shard < directory->shards && status == STATUS_OK; shard++) {
+		if (removing->engines[shard] == NULL)
+			status = reshard_settle(directory, shard, &problem);
+		if (problem != NULL && status != STATUS_OK)
+			report_error("%s", problem);
+	}
+	if (status == STATUS_OK)
+		reshard_drop(directory);
+}
+
 enum exit_code
 remove_offline_end(struct removing *removing)
 {
@@ -148,7 +169,8 @@ remove_offline_end(struct removing *removing)
 			status = engine->ops->settle_down(engine);
 		removing->kept += kept;
 	}
-	reshard_drop(&removing->directory);
+	removing->has_failed = removing->has_failed || status != STATUS_OK;
+	drop_copies(removing);
 	leftovers_visit(removing->directory.path, REMOVE_LEFTOVERS_MAX / 2, remove_add_leftover,
 			removing);
 	return status == STATUS_OK ? EXIT_FINE : failed(status, TEXT(""));

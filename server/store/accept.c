@@ -12,6 +12,7 @@
 
 #include "base/problem.h"
 #include "store/audit.h"
+#include "store/reshard.h"
 #include "store/sqlite/beside.h"
 #include "store/sqlite/loss.h"
 #include "store/sqlite/shard_file.h"
@@ -349,6 +350,10 @@ accept_loss(struct acceptance *acceptance, const char **problem)
 	if (work.anchor_path != NULL && work.journal_paths[0] != NULL &&
 	    work.journal_paths[1] != NULL && work.wal != NULL && work.index != NULL)
 		status = look(&work, problem);
+	/* Of a file that is not there nothing can be put aside that would tell of the loss. */
+	if (status == STATUS_OK && acceptance->lost && !acceptance->dry_run &&
+	    acceptance->directory != NULL)
+		status = reshard_keep(acceptance->directory, problem);
 	if (status == STATUS_OK && acceptance->lost)
 		status = act(&work, problem);
 	free(work.anchor_path);

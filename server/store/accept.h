@@ -23,9 +23,10 @@
 struct acceptance {
 	const char *path;
 	unsigned shard, shards;
-	const uint8_t *id; /* 16 bytes, from the manifest */
-	const char *stamp; /* of the names of what is put aside */
-	bool dry_run;	   /* changes nothing, but says all of it */
+	const uint8_t *id;		   /* 16 bytes, from the manifest */
+	const char *stamp;		   /* of the names of what is put aside */
+	const struct directory *directory; /* whose copies of a reshard are kept; NULL: none */
+	bool dry_run;			   /* changes nothing, but says all of it */
 	void (*say)(void *cookie, const char *sentence);
 	void *cookie;
 

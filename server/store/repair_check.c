@@ -81,10 +81,11 @@ is_plausible(const struct loss *loss, const struct journal_file files[2])
 	const uint64_t newest = files[0].generation > files[1].generation ? files[0].generation
 									  : files[1].generation;
 	const struct alone *alone = &loss->alone;
-	if (loss->in_place.generation > newest)
+	const bool are_empty = is_empty(&files[0]) && is_empty(&files[1]);
+	/* Those that a reshard makes have had none before the first start. */
+	if (loss->in_place.generation > newest && (newest > 0 || !are_empty))
 		return false;
-	if (!is_empty(&files[0]) || !is_empty(&files[1]) ||
-	    loss->in_place.last_id != loss->expected)
+	if (!are_empty || loss->in_place.last_id != loss->expected)
 		return true;
 	return loss->in_place.generation + 1 >= newest &&
 	       (alone->wal_has_commit || !alone->is_readable || alone->commits == loss->filed);

@@ -432,6 +432,37 @@ has_lost_nothing(const struct directory *directory)
 	return is_whole;
 }
 
+bool
+reshard_has_left(const struct directory *directory)
+{
+	bool has = directory->in_folder && has_shard_files(directory->path);
+	for (unsigned shards = 1; shards <= SHARDS_MAX && !has; shards *= 2) {
+		char *folder = directory_folder_path(directory, shards);
+		const bool is_current = directory->in_folder && shards == directory->shards;
+		has = !is_current && (folder == NULL || access(folder, F_OK) == 0);
+		free(folder);
+	}
+	return has;
+}
+
+enum status
+reshard_keep(const struct directory *directory, const char **problem)
+{
+	enum status status = STATUS_OK;
+	for (unsigned shards = 1; shards <= SHARDS_MAX && status == STATUS_OK; shards *= 2) {
+		char *folder = directory_folder_path(directory, shards);
+		if (folder == NULL)
+			return problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "out of memory");
+		if (has_source(folder)) {
+			status = remove_file(folder, SOURCE, problem);
+			if (status == STATUS_OK)
+				status = directory_sync(folder, problem);
+		}
+		free(folder);
+	}
+	return status;
+}
+
 void
 reshard_drop(const struct directory *directory)
 {

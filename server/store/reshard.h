@@ -60,9 +60,17 @@ MUST_CHECK enum status reshard_clean(const struct directory *, const char **prob
 /* The same when content has been removed, which the copies of a reshard that was cut off may still have. Only
  * what is known for a copy goes: a folder that the manifest does not name and that has `source`, or no shard
  * files; and all that is not in force while the folder that is has `source`, for then it was made of that;
- * and nothing while a shard file is missing or put aside, of which a copy may be all that is left.
+ * and nothing while a shard file is missing or put aside, of which a copy may be all that is left. Whether the
+ * shards that are there are whole, the caller has seen.
  * No work is lost by it: with what was removed the old files have changed, and a reshard begins anew. What
  * cannot be removed is logged, and left. By who holds the lock; from several threads. */
 void reshard_drop(const struct directory *);
+
+/* Whether there is anything that it could remove. */
+bool reshard_has_left(const struct directory *);
+
+/* Before something is given up of which a copy may be all that is left: from then on nothing that a reshard left
+ * is known for a copy. *problem. */
+MUST_CHECK enum status reshard_keep(const struct directory *, const char **problem);
 
 #endif

@@ -173,18 +173,24 @@ store_dir(const struct store *store)
 }
 
 void
-store_drop_copies(const struct store *store)
-{
-	if (store->down == 0)
-		reshard_drop(&store->directory);
-}
-
-void
 store_measure_shard(struct store *store, unsigned shard, struct shard_figures *figures)
 {
 	*figures = (struct shard_figures){.state = SHARD_OPENING};
 	if (shard < atomic_load(&store->opened))
 		shard_measure(store->shards[shard], figures);
+}
+
+void
+store_drop_copies(struct store *store)
+{
+	bool all_serve = store->down == 0;
+	for (unsigned number = 0; number < store->directory.shards && all_serve; number++) {
+		struct shard_figures figures;
+		store_measure_shard(store, number, &figures);
+		all_serve = figures.state == SHARD_SERVING;
+	}
+	if (all_serve)
+		reshard_drop(&store->directory);
 }
 
 bool

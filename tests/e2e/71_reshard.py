@@ -100,6 +100,17 @@ def every_log_is_what_it_was_and_is_served():
 
 
 @story.story
+def a_repair_before_the_first_start_finds_sound_files():
+    dir = filled()
+    before = content(dir)
+    tool("reshard", 8, dir)
+    said = tool("repair", dir, "--log=" + name_of(1))
+    is_true("malformed" not in said.error and "is whole" in said.error, "it says: %s", said.error)
+    is_true(not [name for name in os.listdir(dir + "/shards-8") if ".malformed" in name], "it made a new file")
+    same(content(dir), before, "what the logs have")
+
+
+@story.story
 def another_number_at_a_start_names_this_command():
     dir = filled(2, 5)
     try:

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 import time
 
 from support import chain, story
@@ -144,6 +145,74 @@ def copies_stay_while_the_store_has_lost_something_that_may_be_in_them():
         same(names(said["leftovers"]), ["shards-16"], "what no reshard is known to have left")
         shutil.rmtree(daemon.dir + "/shards-16")
         same((remove(daemon, running, "erase", "notes")[0]["leftovers"], raw(daemon, writer.actions)), ([], []), "at the end")
+
+
+def switched(shards=4):
+    """A stopped daemon's directory as a reshard to so many leaves it that was cut off behind its step into force; writers of two shards of it."""
+    names = {}
+    for n in range(1000):
+        names[chain.genesis("log-%d" % n)[0] * shards // 256] = "log-%d" % n
+    with Daemon(options=dict(ADMIN)) as daemon, daemon.client() as client:
+        writers = [Writer(client, names[1]), Writer(client, names[2])]
+        for writer in writers:
+            writer.push(20)
+    old = tempfile.mkdtemp()
+    for path in glob.glob(daemon.dir + "/shard-*"):
+        shutil.copy(path, old)
+    tool("reshard", shards, daemon.dir, "-q")
+    daemon.options["store.shards"] = shards
+    for path in glob.glob(old + "/shard-*"):
+        shutil.copy(path, daemon.dir)
+    open(daemon.dir + "/shards-%d/source" % shards, "w", encoding="utf-8").close()
+    return daemon, writers
+
+
+def keeps_copies(daemon, running, lost, other):
+    """That an erasure of the other log leaves, and names, the old file, which alone has the first action of the lost one."""
+    start(daemon, running)
+    said, _ = remove(daemon, running, "erase", other.log, expect=1)
+    is_true(daemon.dir + "/shard-00.db" in said["leftovers"], "named: %s", said)
+    is_true(os.path.exists(daemon.dir + "/shard-00.db") and raw(daemon, lost.actions[:1]), "what alone had it is gone")
+    if running:
+        daemon.stop()
+
+
+@story.story
+def copies_stay_when_the_loss_of_a_file_that_is_not_there_was_accepted():
+    for running, gone in ((True, "*"), (False, "*"), (True, "db"), (False, "db")):
+        daemon, (lost, other) = switched()
+        for path in glob.glob(daemon.dir + "/shards-4/shard-01." + gone):
+            os.unlink(path)
+        tool("accept-loss", daemon.dir, "--shard=1", "-q")
+        keeps_copies(daemon, running, lost, other)
+
+
+@story.story
+def copies_stay_when_a_log_was_repaired():
+    for running in (True, False):
+        daemon, (lost, other) = switched()
+        daemon.start().stop()
+        database = sqlite3.connect(daemon.dir + "/shards-4/shard-01.db")
+        database.execute("UPDATE actions SET payload = 'zz' WHERE seq = 1")
+        database.commit()
+        database.close()
+        tool("repair", daemon.dir, "--log=" + lost.log, "-q", expect=None)
+        keeps_copies(daemon, running, lost, other)
+
+
+@story.story
+def copies_stay_while_another_shard_does_not_open():
+    daemon, (lost, other) = switched()
+    with open(daemon.dir + "/shards-4/shard-01.db", "wb") as file:
+        file.write(b"x" * 8192)
+    keeps_copies(daemon, False, lost, other)
+    daemon, (lost, other) = switched()
+    os.unlink(daemon.dir + "/shards-4/shard-01.anchor")
+    keeps_copies(daemon, False, lost, other)
+    tool("accept-loss", daemon.dir, "--shard=1", "-q")
+    tool("reshard", 4, daemon.dir)
+    remove(daemon, False, "erase", other.log)
+    same(raw(daemon, other.actions), [], "when it is said that no copy is needed")
 
 
 # --- what repair took out ---

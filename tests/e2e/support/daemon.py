@@ -18,7 +18,7 @@ from support import chain, raw, story
 CONTAINER = os.environ.get("EDGEREPLAY_CONTAINER")
 PATIENCE = 120  # seconds; only ever reached when something hangs, also under a sanitizer
 REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:",
-           "CHECK failed", "Assertion")
+           "check failed", "Assertion")
 
 FIELD = re.compile(r'([A-Za-z_.]+)=("(?:[^"\\]|\\.)*"|\S*)')
 
