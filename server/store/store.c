@@ -183,13 +183,13 @@ store_measure_shard(struct store *store, unsigned shard, struct shard_figures *f
 void
 store_drop_copies(struct store *store)
 {
-	bool all_serve = store->down == 0;
-	for (unsigned number = 0; number < store->directory.shards && all_serve; number++) {
+	bool all_whole = store->down == 0;
+	for (unsigned number = 0; number < store->directory.shards && all_whole; number++) {
 		struct shard_figures figures;
 		store_measure_shard(store, number, &figures);
-		all_serve = figures.state == SHARD_SERVING;
+		all_whole = figures.state == SHARD_SERVING && figures.engine.damaged == 0;
 	}
-	if (all_serve)
+	if (all_whole)
 		reshard_drop(&store->directory);
 }
 

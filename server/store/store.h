@@ -138,7 +138,8 @@ unsigned store_shards(const struct store *);
 const char *store_dir(const struct store *);
 
 /* What a reshard left that was cut off before this store was opened goes (reshard_drop), unless a shard was
- * down or refused at start, or does not serve now. Any thread; files are removed. */
+ * down or refused at start, or does not serve now, or has a log that is marked as damaged. Any thread; files are
+ * removed. */
 void store_drop_copies(struct store *);
 void store_measure_shard(struct store *, unsigned shard, struct shard_figures *);
 

@@ -201,6 +201,20 @@ def copies_stay_when_a_log_was_repaired():
 
 
 @story.story
+def copies_stay_while_a_log_is_known_to_be_damaged():
+    daemon, (lost, other) = switched()
+    daemon.start().stop()
+    database = sqlite3.connect(daemon.dir + "/shards-4/shard-01.db")
+    database.execute("UPDATE actions SET payload = 'zz' WHERE seq = 1")
+    database.commit()
+    database.close()
+    with daemon.start(), daemon.client() as client:
+        same(client.get(lost.path("actions")).json()["code"], "LOG_DAMAGED", "of the log that has rotted")
+        remove(daemon, True, "erase", other.log, expect=1)
+        is_true(raw(daemon, lost.actions[:1]), "what alone had it is gone")
+
+
+@story.story
 def copies_stay_while_another_shard_does_not_open():
     daemon, (lost, other) = switched()
     with open(daemon.dir + "/shards-4/shard-01.db", "wb") as file:
