@@ -330,7 +330,7 @@ has_source(const char *folder)
 
 /* Also where nothing can be read: then it is not taken for empty. */
 static bool
-has_shard_files(const char *folder)
+has_entry(const char *folder, bool (*is_such)(const char *name))
 {
 	DIR *entries = opendir(folder);
 	bool has = entries == NULL;
@@ -338,7 +338,7 @@ has_shard_files(const char *folder)
 		return has;
 	for (const struct dirent *entry = readdir(entries); entry != NULL && !has;
 	     entry = readdir(entries))
-		has = is_of_shard(entry->d_name);
+		has = is_such(entry->d_name);
 	(void)closedir(entries);
 	return has;
 }
@@ -354,7 +354,7 @@ clean_folders(const struct directory *directory, bool only_half_made, const char
 		if (folder == NULL)
 			return problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "out of memory");
 		if (!is_current && access(folder, F_OK) == 0 &&
-		    (!only_half_made || has_source(folder) || !has_shard_files(folder)))
+		    (!only_half_made || has_source(folder) || !has_entry(folder, is_of_shard)))
 			status = remove_folder(folder, problem);
 		free(folder);
 	}
@@ -399,19 +399,11 @@ is_made_by_reshard(const struct directory *directory)
 	return is_made;
 }
 
-/* Whether a folder has what repair or accept-loss put aside; true where it cannot be read. */
+/* By repair or accept-loss. */
 static bool
-has_put_aside(const char *folder)
+is_put_aside(const char *name)
 {
-	DIR *entries = opendir(folder);
-	bool has = entries == NULL;
-	if (entries == NULL)
-		return has;
-	for (const struct dirent *entry = readdir(entries); entry != NULL && !has;
-	     entry = readdir(entries))
-		has = strncmp(entry->d_name, "shard-", 6) == 0 && !is_of_shard(entry->d_name);
-	(void)closedir(entries);
-	return has;
+	return strncmp(name, "shard-", 6) == 0 && !is_of_shard(name);
 }
 
 /* As far as names tell: of a store that has lost something a copy may be all that is left. */
@@ -420,8 +412,9 @@ has_lost_nothing(const struct directory *directory)
 {
 	char *folder =
 		directory->in_folder ? directory_folder_path(directory, directory->shards) : NULL;
-	bool is_whole = !has_put_aside(directory->path) &&
-			(!directory->in_folder || (folder != NULL && !has_put_aside(folder)));
+	bool is_whole =
+		!has_entry(directory->path, is_put_aside) &&
+		(!directory->in_folder || (folder != NULL && !has_entry(folder, is_put_aside)));
 	for (unsigned shard = 0; shard < directory->shards && is_whole; shard++) {
 		char *path = directory_shard_path(directory, shard);
 		struct stat info;
@@ -435,7 +428,7 @@ has_lost_nothing(const struct directory *directory)
 bool
 reshard_has_left(const struct directory *directory)
 {
-	bool has = directory->in_folder && has_shard_files(directory->path);
+	bool has = directory->in_folder && has_entry(directory->path, is_of_shard);
 	for (unsigned shards = 1; shards <= SHARDS_MAX && !has; shards *= 2) {
 		char *folder = directory_folder_path(directory, shards);
 		const bool is_current = directory->in_folder && shards == directory->shards;

@@ -167,6 +167,15 @@ def switched(shards=4):
     return daemon, writers
 
 
+def rot(daemon):
+    """A row of shard 1, once the daemon has been there."""
+    daemon.start().stop()
+    database = sqlite3.connect(daemon.dir + "/shards-4/shard-01.db")
+    database.execute("UPDATE actions SET payload = 'zz' WHERE seq = 1")
+    database.commit()
+    database.close()
+
+
 def keeps_copies(daemon, running, lost, other):
     """That an erasure of the other log leaves, and names, the old file, which alone has the first action of the lost one."""
     start(daemon, running)
@@ -191,11 +200,7 @@ def copies_stay_when_the_loss_of_a_file_that_is_not_there_was_accepted():
 def copies_stay_when_a_log_was_repaired():
     for running in (True, False):
         daemon, (lost, other) = switched()
-        daemon.start().stop()
-        database = sqlite3.connect(daemon.dir + "/shards-4/shard-01.db")
-        database.execute("UPDATE actions SET payload = 'zz' WHERE seq = 1")
-        database.commit()
-        database.close()
+        rot(daemon)
         tool("repair", daemon.dir, "--log=" + lost.log, "-q", expect=None)
         keeps_copies(daemon, running, lost, other)
 
@@ -203,11 +208,7 @@ def copies_stay_when_a_log_was_repaired():
 @story.story
 def copies_stay_while_a_log_is_known_to_be_damaged():
     daemon, (lost, other) = switched()
-    daemon.start().stop()
-    database = sqlite3.connect(daemon.dir + "/shards-4/shard-01.db")
-    database.execute("UPDATE actions SET payload = 'zz' WHERE seq = 1")
-    database.commit()
-    database.close()
+    rot(daemon)
     with daemon.start(), daemon.client() as client:
         same(client.get(lost.path("actions")).json()["code"], "LOG_DAMAGED", "of the log that has rotted")
         remove(daemon, True, "erase", other.log, expect=1)
