@@ -4,16 +4,12 @@ journal. With a socket that outlives the daemon, as a service manager holds it, 
 a restart: each of its requests gets a 200. The control restarts without that socket: some request must fail.
 """
 import json
-import os
 import random
-import shutil
 import socket
-import subprocess
-import tempfile
 import threading
 
 import support
-from support import chain, raw, story
+from support import chain, front, raw, story
 from support.daemon import Daemon, at_rest, tool, until
 from support.story import is_true, same, say
 
@@ -82,52 +78,17 @@ listen edgereplay
 """
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
-
-
-def installed(program):
-    """The program's path; None, with a line, when it is not here."""
-    path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if path is None:
+def is_installed(program):
+    if front.installed(program) is None:
         say("%s is not installed (make faults installs it): not tried", program)
-    return path
+    return front.installed(program) is not None
 
 
-class Proxy:
-    """nginx or HAProxy in front of a port, with a configuration, a port and a folder of its own."""
+class Proxy(front.Front):
+    """nginx or HAProxy in front of a port, with the configurations above."""
 
-    def __init__(self, program, to):
-        self.address = "127.0.0.1", free_port()
-        self.folder = tempfile.mkdtemp(prefix=program + ".")
-        self.file = os.path.join(self.folder, "configuration")
-        template, arguments = {
-            "nginx": (NGINX, ["-p", self.folder, "-e", "stderr", "-c", self.file]),
-            "haproxy": (HAPROXY, ["-db", "-f", self.file])}[program]
-        with open(self.file, "w", encoding="ascii") as file:
-            file.write(template % {"at": self.address[1], "to": to, "user": "user root;" if os.geteuid() == 0 else ""})
-        with open(os.path.join(self.folder, "said"), "wb") as said:
-            self.process = subprocess.Popen([installed(program), *arguments], stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-        story.cleanups[self.stop] = True
-        until(self.accepts, "%s to listen" % program)
-
-    def accepts(self):
-        is_true(self.process.poll() is None, "the proxy ended: %s", self.said())
-        try:
-            socket.create_connection(self.address, 10).close()
-            return True
-        except ConnectionRefusedError:
-            return False
-
-    def said(self):
-        with open(os.path.join(self.folder, "said"), encoding="utf-8", errors="replace") as file:
-            return file.read()[-2000:]
-
-    def stop(self):
-        story.cleanups.pop(self.stop, None)
-        self.process.kill()
-        self.process.wait()
+    def configure(self, program, to, values):
+        return {"nginx": NGINX, "haproxy": HAPROXY}[program] % values
 
 
 class Client(threading.Thread):
@@ -181,9 +142,9 @@ def restart(times, proxy, **how):
     they made.
     """
     daemon = Daemon(**how)
-    front = proxy and Proxy(proxy, daemon.port)
-    address = front.address if front else daemon.address
-    pause = PAUSE_SECONDS if front else 0  # a proxy knows when an idle connection of its pool was closed
+    ahead = proxy and Proxy(proxy, daemon.port)
+    address = ahead.address if ahead else daemon.address
+    pause = PAUSE_SECONDS if ahead else 0  # a proxy knows when an idle connection of its pool was closed
     clients = [Client(address, "log-%d" % n, pause * (n % 2)) for n in range(CLIENTS)]
     for _ in range(times):
         at_least = sum(client.requests for client in clients) + 200
@@ -195,8 +156,8 @@ def restart(times, proxy, **how):
     for client in clients:
         client.join(120)
         is_true(not client.is_alive(), "a client still waits for an answer")
-    if front:
-        front.stop()
+    if ahead:
+        ahead.stop()
     with daemon.client() as direct:
         for client in clients:
             head = direct.get("/v1/logs/%s/head" % client.log).json()
@@ -221,20 +182,20 @@ def no_request_is_lost_by_clients_without_a_proxy():
 
 @story.story
 def no_request_is_lost_behind_nginx():
-    if installed("nginx"):
+    if is_installed("nginx"):
         no_request_is_lost("nginx")
 
 
 @story.story
 def no_request_is_lost_behind_haproxy():
-    if installed("haproxy"):
+    if is_installed("haproxy"):
         no_request_is_lost("haproxy")
 
 
 @story.story
 def the_control_without_the_socket_loses_requests():
-    for proxy in filter(installed, ("nginx", "haproxy")):
-        wrong, requests = restart(3, proxy, listen="127.0.0.1:%d" % free_port())
+    for proxy in filter(is_installed, ("nginx", "haproxy")):
+        wrong, requests = restart(3, proxy, listen="127.0.0.1:%d" % front.free_port())
         is_true(wrong, "%d requests behind %s, and none noticed that nobody listened", requests, proxy)
         say("the control behind %s: %d of %d requests failed: %s", proxy, len(wrong), requests, wrong[0])
 

@@ -11,6 +11,7 @@ CASES = [
     ("", 1, 0, 0, 2),
     ("", 1, 1, 1, 2),
     ("", 1, 77, 1, 2),
+    ("", 124, 0, 1, 1),
     ("WARNING: ThreadSanitizer: data race", 99, 0, 1, 1),
     ('event="check failed" condition=(size > 0)', 1, 0, 1, 1),
     ("Received signal 11 (Segmentation fault)", 1, 0, 1, 1),
