@@ -5,7 +5,8 @@ check: whether the tests notice what they say they do.
                               JOBS bugs at once, each in a copy of its own
 
 Each must fail there, and pass on the copy without a bug. A unit test is stopped at the first of its tests that notices, and
-on the copy without a bug behind the last of those; one that hangs has noticed nothing. What is wrong is tried again alone, when the others have ended: what is right then is called unsteady.
+on the copy without a bug behind the last of those; one that hangs has noticed nothing. What is wrong is tried again alone, when
+the others have ended: what is right then is called unsteady, and what it said the first time comes behind everything else.
 Prints a table, with what each test said; exit code 1 if one is wrong twice, or if a bug was noticed by none because all were
 skipped.
 """
@@ -146,7 +147,7 @@ def copies_of(clean):
 
 
 def try_all(tried, clean, copies, noticed):
-    """Runs bugs, and tests without a bug, JOBS at once, and prints their lines; those that were wrong."""
+    """Runs bugs, and tests without a bug, JOBS at once, and prints the lines of what is right; what is wrong, and its lines."""
     wrong = []
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         running = {}
@@ -157,10 +158,15 @@ def try_all(tried, clean, copies, noticed):
                 running[pool.submit(with_bug, one, copies, noticed)] = one
         for ended in concurrent.futures.as_completed(running):
             lines, mistakes = ended.result()
-            print("\n".join(lines), flush=True)
             if mistakes:
-                wrong.append(running[ended])
+                wrong.append((running[ended], lines))
+            else:
+                print("\n".join(lines), flush=True)
     return wrong
+
+
+def name_of(one):
+    return one if isinstance(one, str) else one.name
 
 
 def main():
@@ -172,11 +178,21 @@ def main():
         copies, noticed = copies_of(clean), {}
         doubtful = try_all(bugs, clean, copies, noticed) + try_all(tests, clean, copies, noticed)
         print("again, one at a time: %d" % len(doubtful), flush=True)
-        wrong = [one for one in doubtful if try_all([one], clean, copies, noticed)]
-    for one in doubtful:
-        print("%-8s %s" % ("WRONG" if one in wrong else "unsteady", one if isinstance(one, str) else one.name))
+        wrong, unsteady = [], []
+        for one, said in doubtful:
+            again = try_all([one], clean, copies, noticed)
+            wrong += again
+            unsteady += [] if again else [(name_of(one), said)]
+    for _, said in wrong:
+        print("\n".join(said))
+    for name, said in unsteady:
+        print("%s, the first time:\n| %s" % (name, "\n".join(said).replace("\n", "\n| ")))
+    for one, _ in wrong:
+        print("WRONG    %s" % name_of(one))
+    for name, _ in unsteady:
+        print("unsteady %s" % name)
     print("%d bugs, %d tests, %d wrong, %d unsteady, %d s"
-          % (len(bugs), len(tests), len(wrong), len(doubtful) - len(wrong), time.monotonic() - began))
+          % (len(bugs), len(tests), len(wrong), len(unsteady), time.monotonic() - began))
     sys.exit(1 if wrong else 0)
 
 

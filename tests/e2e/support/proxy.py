@@ -66,9 +66,9 @@ class Proxy:
         except OSError:
             return
         else:
-            last = [b""]  # the newest piece that went up
-            pumps = [asyncio.ensure_future(self._pump(reader, up_writer, last, False)),
-                     asyncio.ensure_future(self._pump(up_reader, writer, last, True))]
+            request = bytearray()  # what went up since the last answer
+            pumps = [asyncio.ensure_future(self._pump(reader, up_writer, request, False)),
+                     asyncio.ensure_future(self._pump(up_reader, writer, request, True))]
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             for pump in pumps:
                 pump.cancel()
@@ -76,7 +76,7 @@ class Proxy:
         finally:
             abort(writer)
 
-    async def _pump(self, reader, writer, last, answers):
+    async def _pump(self, reader, writer, request, answers):
         """Copies until the end or until bad luck strikes; either ends the connection, both ways."""
         try:
             while True:
@@ -85,11 +85,13 @@ class Proxy:
                     break
                 if self.delay:
                     await asyncio.sleep(self.random.random() * self.delay)
-                if answers and self._loses(last[0]):
+                if not answers:
+                    request += data
+                elif self._loses(request):
                     self.lost += 1
                     return
-                if not answers:
-                    last[0] = data
+                else:
+                    request.clear()
                 self.left -= len(data)
                 if self.left <= 0:
                     self.left = self._next_cut()
