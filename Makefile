@@ -116,6 +116,9 @@ LONGEST := tests/e2e/62_proxies.py# minutes, in which it waits: before all other
 E2E_TESTS := $(LONGEST) $(filter-out $(LONGEST),$(sort $(wildcard tests/e2e/[0-9]*.py)))
 FAULT_TESTS := $(sort $(wildcard tests/faults/[0-9]*.py))
 
+# Of a make that builds: all processors at once, unless make was told how many.
+AT_ONCE = --no-print-directory $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 .PHONY: programs man deb deb-test image image-test deps-deb deps-python
 .PHONY: all run check unit e2e faults soak faults-build check-honesty demo fuzz fuzz-build bench asan tsan lint fmt install clean help deps deps-test deps-lint
 all: $(BINARIES) $(LOAD_TOOLS)
@@ -124,29 +127,29 @@ run: $(BINARIES)
 	$(BUILD)/edgereplayd --store.dir=./data
 
 check: deps-test
-	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS) $(EXAMPLE) $(UNIT_TESTS) $(FUZZ_REPLAYS)
+	@$(MAKE) $(AT_ONCE) $(BINARIES) $(LOAD_TOOLS) $(EXAMPLE) $(UNIT_TESTS) $(FUZZ_REPLAYS)
 	@tests/run $(BUILD) $(LONGEST) $(LONG_TESTS) $(filter-out $(LONGEST),$(E2E_TESTS)) $(filter-out $(LONG_TESTS),$(UNIT_TESTS)) \
 		$(FUZZ_REPLAYS)
 
 unit: deps-test
-	@$(MAKE) --no-print-directory $(UNIT_TESTS)
+	@$(MAKE) $(AT_ONCE) $(UNIT_TESTS)
 	@tests/run $(BUILD) $(LONG_TESTS) $(filter-out $(LONG_TESTS),$(UNIT_TESTS))
 
 e2e: deps-test
-	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS) $(EXAMPLE)
+	@$(MAKE) $(AT_ONCE) $(BINARIES) $(LOAD_TOOLS) $(EXAMPLE)
 	@tests/run $(BUILD) $(E2E_TESTS)
 
 # The daemon with fail points is a variant beside the others.
 faults-build: deps-test
-	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS)
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/faults CFLAGS="$(CFLAGS) -DEDGEREPLAY_FAIL_POINTS" \
+	@$(MAKE) $(AT_ONCE) $(BINARIES) $(LOAD_TOOLS)
+	@$(MAKE) $(AT_ONCE) BUILD=$(BUILD)/faults CFLAGS="$(CFLAGS) -DEDGEREPLAY_FAIL_POINTS" \
 		$(BUILD)/faults/edgereplayd
 
 faults: faults-build
 	@tests/run $(BUILD) $(FAULT_TESTS)
 
 soak: faults-build
-	@$(MAKE) --no-print-directory $(UNIT_TESTS)
+	@$(MAKE) $(AT_ONCE) $(UNIT_TESTS)
 	@EDGEREPLAY_SOAK=1 TEST_TIMEOUT=$${TEST_TIMEOUT:-86400} CK_TIMEOUT_MULTIPLIER=10000 \
 		tests/run $(BUILD) $(UNIT_TESTS) $(FAULT_TESTS)
 
@@ -154,11 +157,11 @@ check-honesty: deps-test
 	@/usr/bin/python3 -B tests/honesty/check.py $(BUILD)
 
 demo: deps-python
-	@$(MAKE) --no-print-directory $(BINARIES)
+	@$(MAKE) $(AT_ONCE) $(BINARIES)
 	@/usr/bin/python3 tests/demo.py $(BUILD)
 
 bench: deps-test
-	@$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS)
+	@$(MAKE) $(AT_ONCE) $(BINARIES) $(LOAD_TOOLS)
 	@/usr/bin/python3 loadtest/bench.py $(BUILD)
 
 asan:
@@ -167,13 +170,13 @@ asan:
 
 # The tool has one thread, as what reads and writes texts, and is the release's here.
 tsan:
-	$(MAKE) $(BUILD)/edgereplay
+	$(MAKE) $(AT_ONCE) $(BUILD)/edgereplay
 	EDGEREPLAY_TOOL=$(abspath $(BUILD)/edgereplay) $(MAKE) $(GOAL) BUILD=build/tsan OPTIMISE="-O1 -g -fno-omit-frame-pointer" \
 		HARDEN= SANITIZE="-fsanitize=thread" ONE_THREAD="chain_% cli_% config_% loadtest_answer loadtest_daemon loadtest_histogram loadtest_plan loadtest_re% loadtest_users api_json% api_wire% fuzz_%"
 
 # A variant of its own, by clang; one fuzzer after the other, so that each has the machine.
 fuzz: deps-lint
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang WARNINGS=-w OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= \
+	@$(MAKE) $(AT_ONCE) BUILD=$(BUILD)/fuzz CC=clang WARNINGS=-w OPTIMISE="-O1 -g -fno-omit-frame-pointer" HARDEN= \
 		SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-build
 	@for fuzzer in $(FUZZERS); do \
 		mkdir -p $(BUILD)/fuzz/corpus/$$fuzzer; \
@@ -210,7 +213,7 @@ install: $(BINARIES) $(MAN_PAGES)
 
 # Debhelper works in its folder beside the sources; what it makes there goes again.
 deb: deps-deb
-	@$(MAKE) --no-print-directory $(BINARIES) $(MAN_PAGES)
+	@$(MAKE) $(AT_ONCE) $(BINARIES) $(MAN_PAGES)
 	@fakeroot debian/rules clean > $(BUILD)/deb.log 2>&1
 	@BUILD=$(abspath $(BUILD)) fakeroot debian/rules binary >> $(BUILD)/deb.log 2>&1 || { tail -n 40 $(BUILD)/deb.log; exit 1; }
 	@fakeroot debian/rules clean >> $(BUILD)/deb.log 2>&1
@@ -219,7 +222,7 @@ deb: deps-deb
 
 deb-test: deps-test
 	@tests/image/base $(BUILD) $(PACKAGES_IMAGE) || exit 0; \
-		$(MAKE) --no-print-directory deb && TEST_TIMEOUT=1800 tests/run $(BUILD) tests/image/deb.py
+		$(MAKE) $(AT_ONCE) deb && TEST_TIMEOUT=1800 tests/run $(BUILD) tests/image/deb.py
 
 # On the base that is made of Debian's packages, or on DEBIAN=….
 image:
@@ -228,7 +231,7 @@ image:
 
 image-test: deps-test
 	@tests/image/base $(BUILD) $(PACKAGES_IMAGE) || exit 0; \
-		$(MAKE) --no-print-directory $(BINARIES) $(LOAD_TOOLS) image && \
+		$(MAKE) $(AT_ONCE) $(BINARIES) $(LOAD_TOOLS) image && \
 		tests/image/run $(BUILD) $(IMAGE) tests/image/image.py tests/image/compose.py $(IMAGE_STORIES)
 
 clean:

@@ -203,9 +203,12 @@ def head_and_what_cannot_be_answered():
 
 @story.story
 def what_no_place_is_there_for_is_no_feature():
-    for options, features, wait_sec in (({"limits.waiters": 0}, set(), 0), ({"limits.wait_sec": 0}, {"events"}, 0),
-                                        ({"limits.subject_waiters": 0}, {"events", "wait"}, 30), ({}, {"events", "wait"}, 30)):
+    subjects, both = {"auth.mode": "proxy", "auth.trusted": "127.0.0.1"}, {"events", "wait"}
+    for options, features, wait_sec in (({"limits.waiters": 0}, set(), 0), ({"limits.wait_sec": 0}, {"events"}, 0), ({}, both, 30),
+                                        ({"limits.subject_waiters": 0}, both, 30),  # where nobody says who he is, it is nobody's
+                                        ({"limits.subject_waiters": 0, **subjects}, set(), 0), (subjects, both, 30)):
         with Daemon(options=options) as daemon, daemon.client() as client:
+            client.headers = {"X-Remote-User": "log"}
             info = client.get("/v1/info").json()
             same(({"events", "wait"} & set(info["features"]), info["limits"]["waitSec"]), (features, wait_sec), "features with %s" % options)
             if not features:

@@ -152,11 +152,10 @@ def no_sync_waits_for_a_receiver_that_is_slow_or_gone():
                 began = time.monotonic()
                 for number in range(300):
                     Writer(client, "%s-%d" % (what, number)).append()
-                took = time.monotonic() - began
+                    is_true(time.monotonic() - began < 60, "%d of 300 syncs in a minute with a receiver that is %s", number, what)
                 daemon.stop()
                 found = counters(daemon)
                 is_true(found["webhook_dropped"] >= 270, "dropped: %s", found)
-                is_true(took < 60, "300 syncs took %.1f s with a receiver that is %s", took, what)
 
 
 @story.story

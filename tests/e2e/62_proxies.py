@@ -1,4 +1,5 @@
 """Events, waits and the webhook through nginx, HAProxy and Caddy, with the configurations in config/ and TLS."""
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -24,14 +25,16 @@ story.say("through %s", ", ".join(PROXIES))
 
 
 def each(check, programs=PROXIES, **options):
-    """Runs check(daemon, proxy, client) through each, the client behind it."""
-    for program in programs:
+    """Runs check(daemon, proxy, client) through each, at once, the client behind it."""
+    def through(program):
         with Daemon(options={name.replace("__", "."): value for name, value in options.items()}) as daemon, \
                 Shipped(program, daemon.port) as proxy, raw.Client(proxy.address, tls=proxy.tls) as client:
             try:
                 check(daemon, proxy, client)
             except Exception as error:
                 raise AssertionError("through %s: %s\n%s" % (program, error, proxy.said())) from error
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(through, programs))
 
 
 @story.story

@@ -23,6 +23,7 @@ import time
 import plant
 
 TIMEOUT = 600
+PATIENCE = 20  # seconds in which something must come, where a bug is planted
 JOBS = int(os.environ.get("JOBS", 2 * os.cpu_count()))  # they wait more than they compute
 SKIPPED, TIMED_OUT = 77, 124
 
@@ -65,13 +66,13 @@ def listen(process, last):
     return "".join(said), ended
 
 
-def run(test, dest, last=0):
+def run(test, dest, last=0, **variables):
     """
-    Runs it on what is built in the copy, a unit test's tests up to number last (0: all): passed, failed, skipped or timed
-    out; what it said; how long it took.
+    Runs it on what is built in the copy, a unit test's tests up to number last (0: all), with these variables in its
+    environment: passed, failed, skipped or timed out; what it said; how long it took.
     """
     began = time.monotonic()
-    environment = {**os.environ, "EDGEREPLAY_ROOT": dest, "EDGEREPLAY_BUILD": plant.build_folder(dest),
+    environment = {**os.environ, **variables, "EDGEREPLAY_ROOT": dest, "EDGEREPLAY_BUILD": plant.build_folder(dest),
                    "CK_TAP_LOG_FILE_NAME": "-", "CK_VERBOSITY": "silent", "CK_TIMEOUT_MULTIPLIER": "10"}
     with tempfile.TemporaryDirectory(prefix="honesty.") as folder:
         with subprocess.Popen(["timeout", "-k", "10", str(TIMEOUT), *command(test, dest)], cwd=folder,
@@ -120,7 +121,7 @@ def with_bug(bug, copies, noticed):
     dest = copies.get()
     try:
         with plant.planted(dest, [bug.name], targets(bug.tests)):
-            ran = [run(test, dest) for test in bug.tests]
+            ran = [run(test, dest, EDGEREPLAY_PATIENCE=str(PATIENCE)) for test in bug.tests]
     except (LookupError, RuntimeError) as error:
         return ["WRONG  %s cannot be planted: %s" % (bug.name, error)], 1
     finally:

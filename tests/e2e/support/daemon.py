@@ -16,7 +16,7 @@ from support import chain, raw, story
 
 # What runs the daemon in the place of the binary: tests/image/daemon. A daemon in a container has no descriptors but its own.
 CONTAINER = os.environ.get("EDGEREPLAY_CONTAINER")
-PATIENCE = 120  # seconds; only ever reached when something hangs, also under a sanitizer
+PATIENCE = int(os.environ.get("EDGEREPLAY_PATIENCE", "120"))  # seconds; only ever reached when something hangs, also under a sanitizer
 REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:",
            "check failed", "Assertion")
 

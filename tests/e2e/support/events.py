@@ -52,6 +52,7 @@ class Stream:
         return data
 
     def next(self):
+        same(self.answer.status, 200, "status of the stream")
         while b"\n\n" not in self.text:
             if self.ended:
                 same(self.text, b"", "what is behind the last event")
