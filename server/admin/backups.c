@@ -6,6 +6,7 @@
 
 #include "admin/inside.h"
 #include "api/json.h"
+#include "api/media.h"
 #include "base/clock.h"
 #include "store/store.h"
 
@@ -104,9 +105,8 @@ begin(struct admin *admin, struct request *request, unsigned shard, const char *
 	size_t size;
 	struct json json;
 	struct order order;
-	struct text type = request_content_type(request);
 	char path[PATH_SIZE_MAX];
-	if (!text_equal(text_cut(&type, ';'), TEXT("application/json")))
+	if (!media_is_json(request_content_type(request)))
 		return STATUS_UNSUPPORTED_MEDIA_TYPE;
 	char *body = request_body(request, &size);
 	json_begin(&json, body, size);

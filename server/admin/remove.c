@@ -6,6 +6,7 @@
 #include "admin/inside.h"
 #include "admin/put_aside.h"
 #include "api/json.h"
+#include "api/media.h"
 #include "api/problem.h"
 #include "api/wire.h"
 #include "base/clock.h"
@@ -184,9 +185,8 @@ read_body(struct removing *removing, bool only_shard)
 	char detail[DETAIL_SIZE];
 	bool first = true, good = true;
 	size_t size, line, column;
-	struct text type = request_content_type(removing->request);
 	char *body = request_body(removing->request, &size);
-	if (!text_equal(text_cut(&type, ';'), TEXT("application/json"))) {
+	if (!media_is_json(request_content_type(removing->request))) {
 		refuse(removing->request, STATUS_UNSUPPORTED_MEDIA_TYPE, "");
 		return false;
 	}
