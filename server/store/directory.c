@@ -212,6 +212,21 @@ directory_is_of_shard(const char *name)
 	return is_shard_file(name) || is_shard_folder(name);
 }
 
+bool
+directory_is_shards_own(const char *name)
+{
+	static const char *const endings[] = {".db",	    ".db-journal", ".db-wal", ".db-shm",
+					      ".journal-0", ".journal-1",  ".anchor"};
+	const char *ending = strchr(name, '.');
+	if (!is_shard_file(name) || ending == NULL)
+		return false;
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+		if (strcmp(ending, endings[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Counts the shard files and folders of them, and removes the files where asked to. */
 static enum status
 sweep_shard_files(const struct directory *directory, bool remove_them, unsigned *count,

@@ -87,6 +87,9 @@ MUST_CHECK enum status directory_sync(const char *path, const char **problem);
  * -shm), of its journals or its anchor; or that of the folder that has them. */
 bool directory_is_of_shard(const char *name);
 
+/* Whether it is exactly that of such a file: what repair and accept-loss have put aside has more of a name. */
+bool directory_is_shards_own(const char *name);
+
 /* Writes the manifest of such a directory as a file in a folder, and syncs it. */
 MUST_CHECK enum status directory_write_manifest(const struct directory *, const char *folder,
 						const char *name, const char **problem);

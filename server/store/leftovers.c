@@ -26,22 +26,6 @@ ends_with(const char *name, const char *end)
 	return size >= end_size && strcmp(name + size - end_size, end) == 0;
 }
 
-/* shard-00.db, and what stands beside it. */
-static bool
-is_of_shard(const char *name)
-{
-	static const char *const suffixes[] = {"db",	    "db-wal",	 "db-shm",
-					       "journal-0", "journal-1", "anchor"};
-	const char *dot = strchr(name, '.');
-	if (strncmp(name, "shard-", 6) != 0 || dot == NULL)
-		return false;
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		if (strcmp(dot + 1, suffixes[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* --- what repair has taken out --- */
 
 static bool
@@ -150,7 +134,7 @@ is_own(const struct look *look, const char *name)
 	return strcmp(name, "lock") == 0 || strcmp(name, "manifest") == 0 ||
 	       strcmp(name, "manifest.new") == 0 || strcmp(name, SNAPSHOT_FOLDER) == 0 ||
 	       strcmp(name, look->shards) == 0 || ends_with(name, ".sock") ||
-	       (look->has_shards && is_of_shard(name));
+	       (look->has_shards && directory_is_shards_own(name));
 }
 
 static bool

@@ -45,22 +45,6 @@ path_in(const char *folder, const char *name)
 	return asprintf(&path, "%s/%s", folder, name) == -1 ? NULL : path;
 }
 
-/* Whether a file is a shard's own; what repair and accept-loss have kept has more of a name. */
-static bool
-is_of_shard(const char *name)
-{
-	static const char *const endings[] = {".db",	    ".db-journal", ".db-wal", ".db-shm",
-					      ".journal-0", ".journal-1",  ".anchor"};
-	const char *ending = strchr(name, '.');
-	if (!directory_is_of_shard(name) || ending == NULL)
-		return false;
-	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
-		if (strcmp(ending, endings[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 static enum status
 remove_file(const char *folder, const char *name, const char **problem)
 {
@@ -143,7 +127,7 @@ static enum status
 remove_folder(const char *folder, const char **problem)
 {
 	/* What says that these are copies goes behind them. */
-	enum status status = remove_files(folder, is_of_shard, problem);
+	enum status status = remove_files(folder, directory_is_shards_own, problem);
 	if (status == STATUS_OK)
 		status = directory_sync(folder, problem);
 	if (status == STATUS_OK)
@@ -354,7 +338,8 @@ clean_folders(const struct directory *directory, bool only_half_made, const char
 		if (folder == NULL)
 			return problem_set(problem, STATUS_STORAGE_UNAVAILABLE, "out of memory");
 		if (!is_current && access(folder, F_OK) == 0 &&
-		    (!only_half_made || has_source(folder) || !has_entry(folder, is_of_shard)))
+		    (!only_half_made || has_source(folder) ||
+		     !has_entry(folder, directory_is_shards_own)))
 			status = remove_folder(folder, problem);
 		free(folder);
 	}
@@ -383,7 +368,7 @@ reshard_clean(const struct directory *directory, const char **problem)
 	if (status == STATUS_OK)
 		status = clean_folders(directory, false, problem);
 	if (status == STATUS_OK && directory->in_folder)
-		status = remove_files(directory->path, is_of_shard, problem);
+		status = remove_files(directory->path, directory_is_shards_own, problem);
 	if (status == STATUS_OK && directory->in_folder)
 		status = forget_source(directory, problem);
 	return status == STATUS_OK ? directory_sync(directory->path, problem) : status;
@@ -403,7 +388,7 @@ is_made_by_reshard(const struct directory *directory)
 static bool
 is_put_aside(const char *name)
 {
-	return strncmp(name, "shard-", 6) == 0 && !is_of_shard(name);
+	return strncmp(name, "shard-", 6) == 0 && !directory_is_shards_own(name);
 }
 
 /* As far as names tell: of a store that has lost something a copy may be all that is left. */
@@ -428,7 +413,7 @@ has_lost_nothing(const struct directory *directory)
 bool
 reshard_has_left(const struct directory *directory)
 {
-	bool has = directory->in_folder && has_entry(directory->path, is_of_shard);
+	bool has = directory->in_folder && has_entry(directory->path, directory_is_shards_own);
 	for (unsigned shards = 1; shards <= SHARDS_MAX && !has; shards *= 2) {
 		char *folder = directory_folder_path(directory, shards);
 		const bool is_current = directory->in_folder && shards == directory->shards;
