@@ -108,6 +108,11 @@ def a_newer_schema_a_missing_and_a_foreign_file_are_refused():
     refused([os.path.basename(files[1]), "accept-loss"], os.remove)
     refused([os.path.basename(files[1]), "accept-loss"], lambda path: shutil.copy(files[0], path))
 
+    with Daemon(options=two) as other:
+        pass
+    copy = copy_with(lambda path: shutil.copy(os.path.join(other.dir, "manifest"), os.path.dirname(path)))
+    refusal(["another store", "put its own back"], dir=copy, options=two)
+
     def rubbish(path):
         with open(path, "wb") as file:
             file.write(b"this is no database at all " * 500)
@@ -127,6 +132,8 @@ def strange_options_are_refused_with_range():
                         ("--server.listen=nonsense", ["server.listen"]), ("--auth.mode=oauth", ["auth.mode"]),
                         ("--server.threads=100000000", ["server.threads"]), ("--nothing", ["--nothing"])):
         refusal(words, flags=[flag])
+    for flag, mode in (("auth.jwks_file", "jwt"), ("auth.jwks_url", "jwt"), ("auth.secret_file", "proxy")):
+        refusal([flag, "auth.mode=" + mode], flags=["--%s=/nowhere" % flag])  # else everybody would be let in, in silence
     refusal(["EDGEREPLAY_STORE_SHARDS"], env={"EDGEREPLAY_STORE_SHARDS": "five"})
     with open("strange.ini", "w", encoding="utf-8") as file:
         file.write("[store]\nqueue = 5\n\n[limits]\nnothing = 1\n")
