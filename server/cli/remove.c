@@ -64,8 +64,11 @@ remove_open(struct removing *removing, const struct cli_options *options)
 		return removing->transport == NULL ? EXIT_USAGE : EXIT_FINE;
 	}
 	if (directory_open_existing(&removing->directory, options->data, &problem) != STATUS_OK) {
+		char *whole = realpath(options->data, NULL); /* as a URL must be */
+
 		report_error("%s; while a daemon runs there: --url=unix:%s/admin.sock", problem,
-			     options->data);
+			     whole != NULL ? whole : options->data);
+		free(whole);
 		return EXIT_LOCAL;
 	}
 	removing->has_directory = true;
