@@ -134,6 +134,7 @@ def strange_options_are_refused_with_range():
         refusal(words, flags=[flag])
     for flag, mode in (("auth.jwks_file", "jwt"), ("auth.jwks_url", "jwt"), ("auth.secret_file", "proxy")):
         refusal([flag, "auth.mode=" + mode], flags=["--%s=/nowhere" % flag])  # else everybody would be let in, in silence
+    refusal(["107 bytes, and not 121", "/" + "x" * 120], flags=["--admin.listen=unix:/" + "x" * 120])
     refusal(["EDGEREPLAY_STORE_SHARDS"], env={"EDGEREPLAY_STORE_SHARDS": "five"})
     with open("strange.ini", "w", encoding="utf-8") as file:
         file.write("[store]\nqueue = 5\n\n[limits]\nnothing = 1\n")
