@@ -105,7 +105,7 @@ def a_newer_schema_a_missing_and_a_foreign_file_are_refused():
     copy = copy_with(newer)
     newer(os.path.join(copy, os.path.basename(files[0])))
     refusal([os.path.basename(files[0]), "99", "newer"], dir=copy, options=two)
-    refused([os.path.basename(files[1]), "accept-loss"], os.remove)
+    refused([os.path.basename(files[1]), "accept-loss", "shard-01.db-wal"], os.remove)
     refused([os.path.basename(files[1]), "accept-loss"], lambda path: shutil.copy(files[0], path))
 
     with Daemon(options=two) as other:
