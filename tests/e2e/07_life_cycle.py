@@ -167,6 +167,14 @@ def check_config_help_and_version_do_not_serve():
     is_true(bad.returncode != 0 and "store.shards" in bad.stderr, "bad: %r", bad.stderr)
     bad = daemon_says("--check-config", "--server.listen=nonsense")
     is_true(bad.returncode != 0 and "nonsense" in bad.stderr, "bad address: %r", bad.stderr)
+    with open("secret", "w", encoding="utf-8") as file:
+        file.write("whsec_" + 32 * "A" + "\n")
+    os.chmod("secret", 0o600)
+    url, files = "--webhook.url=http://127.0.0.1:9/", "--server.tls_cert=absent --server.tls_key=absent".split()
+    for flags in (files, [url, "--webhook.secret_file=absent"], ["--webhook.url=ftp://x", "--webhook.secret_file=secret"]):
+        bad = daemon_says("--check-config", *flags)
+        same((bad.returncode, "good" in bad.stdout), (2, False), "what would refuse the start: %r %r" % (flags, bad.stderr))
+    same(daemon_says("--check-config", url, "--webhook.secret_file=secret").returncode, 0, "a webhook")
     text = daemon_says("--print-config").stdout
     with open(os.path.join(os.environ["EDGEREPLAY_ROOT"], "config", "edgereplay.ini"), encoding="utf-8") as file:
         same(text, file.read(), "the reference file")
