@@ -47,10 +47,11 @@ Reads the configuration, keys, secrets and certificates again. Options that are 
 It was told to stop, and all that was accepted is at rest.
 .TP
 1
-It could not start, or a shard could not be brought to rest; the log says why.
+It could not start (also for what the configuration names: a key, an address that is refused), or a shard could not be brought to rest;
+the log says why.
 .TP
 2
-The configuration is wrong; stderr names each place.
+An option is unknown or out of range, or \-\-check\-config has found what would refuse the start; stderr names each place.
 .SH ENVIRONMENT
 .TP
 LISTEN_FDS, LISTEN_PID

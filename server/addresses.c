@@ -30,6 +30,25 @@ check_phones(const struct config *config, int inherited_fd)
 		"auth.allow_insecure=true");
 }
 
+/* Who named keys or a secret wants them looked at. */
+static bool
+check_credentials(const struct config *config)
+{
+	if (config->auth.mode != AUTH_NONE)
+		return true;
+	if (config->auth.jwks_file[0] != '\0' || config->auth.jwks_url[0] != '\0')
+		return fail("cannot start",
+			    "auth.jwks_file and auth.jwks_url are looked at with auth.mode=jwt "
+			    "alone; with auth.mode=none whoever reaches the address writes every "
+			    "log: set it, or leave them out");
+	if (config->auth.secret_file[0] != '\0')
+		return fail("cannot start",
+			    "auth.secret_file is looked at with auth.mode=proxy alone; with "
+			    "auth.mode=none whoever reaches the address writes every log: set it, "
+			    "or leave it out");
+	return true;
+}
+
 /* Whoever reaches admin.listen is the operator. Whoever reaches admin.metrics_listen, which is none unless
  * somebody has chosen it, sees figures without the name of a log. */
 static bool
@@ -53,7 +72,7 @@ check_admin(const struct config *config, const char *option, const char *listen)
 bool
 addresses_check(const struct config *config, int inherited_fd)
 {
-	return check_phones(config, inherited_fd) &&
+	return check_phones(config, inherited_fd) && check_credentials(config) &&
 	       check_admin(config, "admin.listen", config->admin.listen) &&
 	       check_admin(config, "admin.metrics_listen", config->admin.metrics_listen);
 }

@@ -10,7 +10,8 @@
 
 /*
  * Whether each address can be understood and is allowed: without authentication only what this machine
- * reaches, unless the configuration says otherwise. False, after logging which option is wrong.
+ * reaches, unless the configuration says otherwise, and only if no keys are named that would prove who
+ * comes. False, after logging which option is wrong.
  * inherited_fd: a socket that was passed in, or -1.
  */
 bool addresses_check(const struct config *, int inherited_fd);

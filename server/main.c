@@ -30,6 +30,7 @@
 #include "base/metrics.h"
 #include "config.h"
 #include "http/listener.h"
+#include "http/tls.h"
 #include "notify.h"
 #include "options.h"
 #include "store/pruner.h"
@@ -422,6 +423,32 @@ serve(struct server *server, const sigset_t *signals)
 	return server_stop(server) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static bool
+check_certificate(const struct config *config)
+{
+	const char *problem = NULL;
+	struct tls tls;
+	if (config->server.tls_cert[0] == '\0')
+		return true;
+	if (tls_open(&tls, config->server.tls_cert, config->server.tls_key, &problem) != STATUS_OK)
+		return fail("cannot listen", problem);
+	tls_close(&tls);
+	return true;
+}
+
+/* Reads whatever a start reads but the data directory. */
+static bool
+check_files(struct server *server)
+{
+	const bool is_good = addresses_check(&server->config, -1) &&
+			     load_signers(&server->config, &server->signers) &&
+			     auth_start(server) && webhook_start(server) &&
+			     check_certificate(&server->config);
+	webhook_free(server->webhook);
+	auth_free(server->auth);
+	return is_good;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -462,10 +489,8 @@ main(int argc, char **argv)
 		config_print_ini(stdout);
 		return EXIT_SUCCESS;
 	case CONFIG_CHECK:
-		if (!addresses_check(&server.config, -1) ||
-		    !load_signers(&server.config, &server.signers) || !auth_start(&server))
+		if (!check_files(&server))
 			return 2;
-		auth_free(server.auth);
 		printf("the configuration is good\n");
 		return EXIT_SUCCESS;
 	case CONFIG_RUN:

@@ -88,7 +88,7 @@ shard_path(char path[PATH_SIZE], unsigned shard)
 
 /* What the daemon says that is no answer to the question. */
 static enum exit_code
-report_refusal(const struct http_answer *answer)
+report_refusal(unsigned shard, const struct http_answer *answer)
 {
 	json_t *root =
 		answer->arrived ? json_loadb(answer->body.data, answer->body.size, 0, NULL) : NULL;
@@ -97,7 +97,7 @@ report_refusal(const struct http_answer *answer)
 	if (!answer->arrived)
 		report_error("the daemon does not answer: %s", answer->problem);
 	else
-		report_error("the daemon refuses (%ld): %s", answer->http,
+		report_error("shard %u: the daemon refuses (%ld): %s", shard, answer->http,
 			     detail != NULL ? detail : "");
 	json_decref(root);
 	return EXIT_UNREACHABLE;
@@ -122,7 +122,7 @@ begin(struct backup_live *live, const struct backup_live_order *order)
 	const struct text text = {body.data, body.size};
 	transport_ask(live->transport, path, &text, ASK_MSEC, &answer);
 	if (!answer.arrived || answer.http != 202)
-		code = report_refusal(&answer);
+		code = report_refusal(order->shard, &answer);
 	/* Then it is somebody else's that is under way. */
 	if (answer.arrived && answer.http != 202)
 		live->is_asked = false;
@@ -177,7 +177,7 @@ look(struct backup_live *live, const struct backup_live_order *order, struct see
 		transport_ask(live->transport, path, NULL, ASK_MSEC, &answer);
 	*seen = (struct seen){.runs = false};
 	code = answer.arrived && answer.http == 200 ? judge(order, &answer, seen)
-						    : report_refusal(&answer);
+						    : report_refusal(order->shard, &answer);
 	http_answer_release(&answer);
 	return code;
 }

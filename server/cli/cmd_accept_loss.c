@@ -52,10 +52,13 @@ show_end(const struct acceptance *acceptance, const struct cli_options *options)
 	else if (options->dry_run)
 		report_note("nothing was changed: this was a dry run");
 	else
-		report_note("shard %u has the heads of %" PRIu64 " logs, and serves at the next "
-			    "start. A phone that is ahead of it is told SERVER_BEHIND and pushes "
-			    "again what it holds; what no phone holds stays lost",
-			    acceptance->shard, acceptance->logs);
+		report_note(
+			"shard %u has the heads of %" PRIu64 " logs, and serves at the next "
+			"start. A phone that is ahead of it is told SERVER_BEHIND and pushes "
+			"again what it holds; what no phone holds stays lost. What was redacted or "
+			"erased comes back with it: replay the list of that (edgereplay redact "
+			"--replay) before phones come, and again when they have come",
+			acceptance->shard, acceptance->logs);
 }
 
 static enum exit_code

@@ -195,7 +195,7 @@ static bool
 has_room(struct making *making)
 {
 	struct statvfs disk;
-	uint64_t left;
+	uint64_t left, needed;
 
 	for (unsigned shard = 0; shard < making->directory.shards; shard++) {
 		for (size_t i = 0; i < SUFFIX_COUNT; i++) {
@@ -210,11 +210,12 @@ has_room(struct making *making)
 		return false;
 	}
 	left = (uint64_t)disk.f_bavail * disk.f_frsize;
-	if (left >= making->total + making->total / 16 + ROOM_BYTES)
+	needed = making->total + making->total / 16 + ROOM_BYTES;
+	if (left >= needed)
 		return true;
-	report_error("%s: %" PRIu64 " bytes are free there, and it takes about %" PRIu64
-		     " and must leave some",
-		     making->to, left, making->total);
+	report_error("%s: %" PRIu64 " bytes are free there, and %" PRIu64
+		     " must be: what it takes, and some that it leaves",
+		     making->to, left, needed);
 	return false;
 }
 

@@ -16,8 +16,10 @@ print_head(const struct cli_options *options, const struct answer *answer)
 
 	if (answer->kind != ANSWER_SUCCESS) {
 		report_error("%s", answer->why);
-		return answer->kind == ANSWER_PROBLEM && answer->retry != RETRY_AFTER &&
-				       answer->retry != RETRY_AUTH
+		return answer->kind == ANSWER_PROBLEM &&
+				       ((answer->retry != RETRY_AFTER &&
+					 answer->retry != RETRY_AUTH) ||
+					text_equal(answer->code, TEXT("LOG_DAMAGED")))
 			       ? EXIT_UNVERIFIED
 			       : EXIT_UNREACHABLE;
 	}

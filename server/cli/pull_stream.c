@@ -195,7 +195,10 @@ replay_all(struct replay *replay)
 		report_note("after action %" PRIu64 ": %s", replay->at.seq, why);
 		if (!backoff_wait(&replay->backoff, problem->retry_after_msec)) {
 			report_error("gave up: %s", why);
-			return EXIT_UNREACHABLE;
+			return problem->kind == ANSWER_PROBLEM &&
+					       text_equal(problem->code, TEXT("LOG_DAMAGED"))
+				       ? EXIT_UNVERIFIED
+				       : EXIT_UNREACHABLE;
 		}
 	}
 }

@@ -64,8 +64,11 @@ remove_open(struct removing *removing, const struct cli_options *options)
 		return removing->transport == NULL ? EXIT_USAGE : EXIT_FINE;
 	}
 	if (directory_open_existing(&removing->directory, options->data, &problem) != STATUS_OK) {
+		char *whole = realpath(options->data, NULL); /* as a URL must be */
+
 		report_error("%s; while a daemon runs there: --url=unix:%s/admin.sock", problem,
-			     options->data);
+			     whole != NULL ? whole : options->data);
+		free(whole);
 		return EXIT_LOCAL;
 	}
 	removing->has_directory = true;
@@ -142,6 +145,7 @@ remove_from(struct removing *removing, struct removal *removal)
 	if (code == EXIT_LOCAL || code == EXIT_UNREACHABLE ||
 	    (code == EXIT_UNVERIFIED && removal->kind == REMOVE_ALL))
 		say_not_noted(removing);
+	removing->is_incomplete = removing->is_incomplete || code != EXIT_FINE;
 	removing->removal = NULL;
 	removing->logs++;
 	removing->removed += removal->removed;
@@ -178,12 +182,14 @@ name_leftovers(struct removing *removing, enum exit_code code, bool may_stay)
 	}
 	removing->is_not_reached = removing->has_in_the_way && !may_stay;
 	if (removing->is_not_reached && code == EXIT_FINE)
-		report_error(
-			"what was to be removed is gone from the store, and stays gone; but these "
-			"files were put aside by repair, accept-loss or reshard, and are kept: "
-			"they may be all that is left of other actions, or cannot be removed. "
-			"Remove them when you have what you need of them, and run the same "
-			"command again");
+		report_error("%sthese files were put aside by repair, accept-loss or reshard, and "
+			     "are kept: they may be all that is left of other actions, or cannot "
+			     "be removed. Remove them when you have what you need of them, and "
+			     "run the same command again",
+			     removing->is_incomplete
+				     ? ""
+				     : "what was to be removed is gone from the store, and stays "
+				       "gone; but ");
 }
 
 enum exit_code

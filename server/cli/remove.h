@@ -52,6 +52,7 @@ struct removing {
 	size_t leftover_count;
 	bool has_in_the_way; /* also where there was no room to name it */
 	bool has_failed;     /* a removal from the directory has */
+	bool is_incomplete;  /* of a log content may still be in the store */
 	bool is_not_reached; /* set by remove_end: what must be gone may be in one of those */
 };
 

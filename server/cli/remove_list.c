@@ -139,7 +139,8 @@ visit(struct list_reading *reading, struct removal *removal, bool is_last)
 
 	reading->unverified |= code == EXIT_UNVERIFIED;
 	reading->code = code == EXIT_UNVERIFIED ? EXIT_FINE : code;
-	return reading->code == EXIT_FINE ? STATUS_OK : STATUS_INTERNAL;
+	/* Reported; STATUS_INTERNAL would be, once more, as memory that is out. */
+	return reading->code == EXIT_FINE ? STATUS_OK : STATUS_STORAGE_UNAVAILABLE;
 }
 
 static enum status

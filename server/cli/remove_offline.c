@@ -33,8 +33,9 @@ failed(enum status status, struct text log)
 			(int)log.size, log.data);
 		return EXIT_UNVERIFIED;
 	case STATUS_LOG_DAMAGED:
-		report_error("the log or its file is damaged: repair it, then do this again; "
-			     "content may still be there");
+		report_error("log %.*s or its file is damaged: repair it, then do this again; "
+			     "content may still be there",
+			     (int)log.size, log.data);
 		return EXIT_UNVERIFIED;
 	default:
 		report_error("the shard cannot be written: the log has the reason. Some content "

@@ -15,6 +15,19 @@
 /* A step may have to read a whole shard's file. */
 #define STEP_MSEC_MAX UINT64_C(3600000)
 
+/* A list, or a command line, may name many logs. */
+static void
+report_refusal(const struct removing *removing, const struct answer *answer)
+{
+	const struct removal *removal = removing->removal;
+
+	if (removal != NULL && answer->kind == ANSWER_PROBLEM)
+		report_error("log %.*s: %s", (int)removal->log.size, removal->log.data,
+			     answer->why);
+	else
+		report_error("%s", answer->why);
+}
+
 /* Asks until the answer is none that says to ask again. The answer's root is a 200's, else NULL. body: NULL
  * for a GET. */
 static enum exit_code
@@ -37,7 +50,7 @@ ask(struct removing *removing, const char *path, const struct buffer *body, stru
 		remove_look(removing);
 		if (!again || is_damaged ||
 		    !backoff_wait(&removing->backoff, answer->retry_after_msec)) {
-			report_error("%s", answer->why);
+			report_refusal(removing, answer);
 			http_answer_release(&http);
 			return again && !is_damaged ? EXIT_UNREACHABLE : EXIT_UNVERIFIED;
 		}

@@ -17,7 +17,7 @@ source_find_kind(struct source *source, const struct cli_options *options)
 	struct stat stat_of;
 
 	*source = (struct source){.options = *options, .where = options->from};
-	if (strstr(source->where, "://") != NULL || strncmp(source->where, "unix:/", 6) == 0) {
+	if (strstr(source->where, "://") != NULL || strncmp(source->where, "unix:", 5) == 0) {
 		source->kind = SOURCE_SERVER;
 		source->options.url = source->where;
 		return EXIT_FINE;

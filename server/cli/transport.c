@@ -210,7 +210,7 @@ transport_new(const char *url, const struct cli_options *options)
 		goto free_transport;
 	}
 	if (!set_origin(transport, url)) {
-		report_error("--url=%s: http://…, https://… or unix:/path is needed", url);
+		report_error("%s: http://…, https://… or unix:/path, a whole one, is needed", url);
 		goto free_transport;
 	}
 	if (!set_token(transport, options->token_file) ||

@@ -192,8 +192,8 @@ name_unix(const char *path, struct sockaddr_un *name, const char **problem)
 	*name = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (size == 0 || size >= sizeof(name->sun_path))
 		return problem_set(problem, STATUS_INTERNAL,
-				   "The path of a unix socket has 1 to %zu bytes.",
-				   sizeof(name->sun_path) - 1);
+				   "The path of a unix socket has 1 to %zu bytes, and not %zu: %s",
+				   sizeof(name->sun_path) - 1, size, path);
 	memcpy(name->sun_path, path, size + 1);
 	return STATUS_OK;
 }

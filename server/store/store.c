@@ -52,9 +52,10 @@ add_advice(const struct store *store, unsigned number, const char *path, const c
 			what, store->directory.path);
 	else if (what != NULL)
 		*problem = problem_format(
-			"%s. Put the shard's files back, all from one copy; or accept the loss, "
-			"which phones then heal: edgereplay accept-loss %s --shard=%u",
-			what, store->directory.path, number);
+			"%s. Put the shard's files back, all from one copy, and move away what "
+			"that has not, above all an old %s-wal, which would spoil them; or accept "
+			"the loss, which phones then heal: edgereplay accept-loss %s --shard=%u",
+			what, path, store->directory.path, number);
 	free(what);
 }
 

@@ -105,8 +105,13 @@ def a_newer_schema_a_missing_and_a_foreign_file_are_refused():
     copy = copy_with(newer)
     newer(os.path.join(copy, os.path.basename(files[0])))
     refusal([os.path.basename(files[0]), "99", "newer"], dir=copy, options=two)
-    refused([os.path.basename(files[1]), "accept-loss"], os.remove)
+    refused([os.path.basename(files[1]), "accept-loss", "shard-01.db-wal"], os.remove)
     refused([os.path.basename(files[1]), "accept-loss"], lambda path: shutil.copy(files[0], path))
+
+    with Daemon(options=two) as other:
+        pass
+    copy = copy_with(lambda path: shutil.copy(os.path.join(other.dir, "manifest"), os.path.dirname(path)))
+    refusal(["another store", "put its own back"], dir=copy, options=two)
 
     def rubbish(path):
         with open(path, "wb") as file:
@@ -127,6 +132,9 @@ def strange_options_are_refused_with_range():
                         ("--server.listen=nonsense", ["server.listen"]), ("--auth.mode=oauth", ["auth.mode"]),
                         ("--server.threads=100000000", ["server.threads"]), ("--nothing", ["--nothing"])):
         refusal(words, flags=[flag])
+    for flag, mode in (("auth.jwks_file", "jwt"), ("auth.jwks_url", "jwt"), ("auth.secret_file", "proxy")):
+        refusal([flag, "auth.mode=" + mode], flags=["--%s=/nowhere" % flag])  # else everybody would be let in, in silence
+    refusal(["107 bytes, and not 121", "/" + "x" * 120], flags=["--admin.listen=unix:/" + "x" * 120])
     refusal(["EDGEREPLAY_STORE_SHARDS"], env={"EDGEREPLAY_STORE_SHARDS": "five"})
     with open("strange.ini", "w", encoding="utf-8") as file:
         file.write("[store]\nqueue = 5\n\n[limits]\nnothing = 1\n")
@@ -159,6 +167,14 @@ def check_config_help_and_version_do_not_serve():
     is_true(bad.returncode != 0 and "store.shards" in bad.stderr, "bad: %r", bad.stderr)
     bad = daemon_says("--check-config", "--server.listen=nonsense")
     is_true(bad.returncode != 0 and "nonsense" in bad.stderr, "bad address: %r", bad.stderr)
+    with open("secret", "w", encoding="utf-8") as file:
+        file.write("whsec_" + 32 * "A" + "\n")
+    os.chmod("secret", 0o600)
+    url, files = "--webhook.url=http://127.0.0.1:9/", "--server.tls_cert=absent --server.tls_key=absent".split()
+    for flags in (files, [url, "--webhook.secret_file=absent"], ["--webhook.url=ftp://x", "--webhook.secret_file=secret"]):
+        bad = daemon_says("--check-config", *flags)
+        same((bad.returncode, "good" in bad.stdout), (2, False), "what would refuse the start: %r %r" % (flags, bad.stderr))
+    same(daemon_says("--check-config", url, "--webhook.secret_file=secret").returncode, 0, "a webhook")
     text = daemon_says("--print-config").stdout
     with open(os.path.join(os.environ["EDGEREPLAY_ROOT"], "config", "edgereplay.ini"), encoding="utf-8") as file:
         same(text, file.read(), "the reference file")

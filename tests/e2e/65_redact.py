@@ -168,9 +168,17 @@ def what_is_wrong_is_said():
         writer.push(3)
         for arguments, code in ((["notes", "4"], 1), (["nobody", "1"], 1), (["notes"], 2), (["notes", "0"], 2),
                                 (["notes", "2-1"], 2), (["no/name", "1"], 2), (["--replay=missing"], 4)):
-            tool("redact", *arguments, admin(daemon), expect=code)
+            said = tool("redact", *arguments, admin(daemon), expect=code).error
+            is_true(code != 1 or "log %s: " % arguments[0] in said, "which log: %s", said)
         tool("redact", "notes", "1", expect=2)
         tool("redact", "notes", "1", "--url=unix:/nowhere", "--give-up=0", expect=3)
+        with open("list", "w", encoding="utf-8") as file:
+            json.dump({"log": "notes", "seq": 1, "id": "01a20acb-a863-8bd6-a33a-1360696b8e7d"}, file)
+        said = tool("redact", "--replay=list", "--url=unix:/nowhere", "--give-up=0", expect=3).error
+        is_true("no daemon answers" in said and "memory" not in said, "it says why: %s", said)
+        named = tool("redact", "notes", "1", "--data=" + os.path.relpath(daemon.dir), expect=4).error
+        url = [word for word in named.split() if word.startswith("--url=")][0]
+        tool("redact", "notes", "4", url, expect=1)  # it is what was named that answers
         same(tool("redact", "notes", "1", "--url=" + daemon.url, expect=1).error.count("NOT_FOUND"), 1, "phones' side")
         for command in ("redact", "erase", "prune"):
             is_true("--data=DIR" in tool(command, "--help").out, "--help")

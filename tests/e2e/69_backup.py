@@ -269,8 +269,10 @@ def wrong_uses_say_what_is_wrong():
     os.mkdir("there")
     for arguments, code in (([daemon.dir, "--to=there"], 4), (["nowhere"], 4), ([daemon.dir, "--to=no/where/b"], 4),
                             ([daemon.dir, "--admin=unix:/nowhere"], 3), ([daemon.dir, "--admin=127.0.0.1:9"], 3),
-                            ([daemon.dir, "--rate=fast"], 2), ([], 2)):
-        is_true(tool("backup", *arguments, expect=code).error, "%r says nothing", arguments)
+                            ([daemon.dir, "--admin=unix:no/whole/path"], 2), ([daemon.dir, "--rate=fast"], 2), ([], 2)):
+        said = tool("backup", *arguments, expect=code).error
+        is_true(said and "--url" not in said, "%r says %r", arguments, said)
+    is_true("unix:/" in tool("stat", "unix:no/whole/path", expect=2).error, "what is an address, and what a file")
     same(partial("*"), [], "what is half done")
     tool("backup", daemon.dir, "--to=b/")
     tool("restore", "b", daemon.dir, expect=4)
@@ -278,6 +280,20 @@ def wrong_uses_say_what_is_wrong():
     tool("restore", "b", expect=2)
     with Daemon(dir=daemon.dir):  # nobody listens for an operator
         is_true("--admin" in tool("backup", daemon.dir, "--to=c", expect=4).error, "it says what to name")
+
+
+@story.story
+def what_is_in_the_way_of_a_backup_is_named():
+    daemon, _ = made(**{"store.shards": 2})
+    os.remove(os.path.join(daemon.dir, "shard-01.db"))
+    with Daemon(dir=daemon.dir, options={**ADMIN, "store.shards": 2}):
+        is_true("shard 1" in tool("backup", daemon.dir, "--to=b", expect=3).error, "which shard does not serve")
+    daemon, _ = made()
+    size = 1 << 42
+    os.truncate(os.path.join(daemon.dir, "shard-00.journal-1"), size)
+    said = tool("backup", daemon.dir, "--to=b", expect=4).error
+    free, needed = [int(word) for word in said.split() if word.isdigit()]
+    is_true(free < size < needed, "so much must be free: %s", said)
 
 
 def content(folder):

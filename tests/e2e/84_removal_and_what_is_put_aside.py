@@ -15,6 +15,7 @@ from support.removal import Writer, files_with, needles
 from support.story import is_true, same
 
 ADMIN = {"admin.listen": "unix:admin.sock", "store.scrub_rate": 0, "store.shards": 1}
+PAGE = 8192
 
 
 def where(daemon, running):
@@ -251,6 +252,20 @@ def repaired(*logs):
 def taken_out(daemon, log):
     return [path for path in glob.glob(daemon.dir + ".removed-%s-*.ndjson" % log)
             if path[len(daemon.dir + ".removed-%s-" % log):-len(".ndjson")].isdigit()]
+
+
+@story.story
+def of_a_log_that_is_too_damaged_to_erase_nothing_is_said_to_be_gone():
+    with Daemon(options=dict(ADMIN)) as daemon, daemon.client() as client:
+        notes, other = Writer(client, "notes"), Writer(client, "other")
+        notes.push(60)
+        other.push(3)
+    with open(daemon.dir + "/shard-00.db", "r+b") as file:
+        file.seek(file.read().index(notes.actions[40]["payload"].encode()) // PAGE * PAGE)
+        file.write(b"x" * PAGE)
+    open(daemon.dir + "/shard-00.db.lost-x", "w", encoding="utf-8").close()
+    said = tool("erase", "other", "notes", "--data=" + daemon.dir, expect=1).error
+    is_true("log notes" in said and "lost-x" in said and "is gone from" not in said, "what may be there, and where: %s", said)
 
 
 @story.story

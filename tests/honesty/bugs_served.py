@@ -4,6 +4,10 @@ bugs_served: bugs of what is served, and of the tool.
 from bug import API, AUTH, CLI, HTTP, SQLITE, STORE, WEBHOOK, Bug
 
 ADMITTED = [
+    Bug("keys-without-a-mode", "server/addresses.c",
+        "lets everybody in where keys are named and the mode is forgotten",
+        "if (config->auth.jwks_file[0] != '\\0' || ", "if (",
+        ["e2e/07_life_cycle.py strange_options"]),
     Bug("algorithm-not-looked-at", AUTH + "auth.c",
         "takes an algorithm that the operator has not named",
         "if (!algorithm_is_in(token->algorithm, auth->algorithms))", "if (!token->algorithm)",

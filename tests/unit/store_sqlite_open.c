@@ -1,4 +1,7 @@
 /* Which files an engine opens, and what it says of those that it refuses. */
+#include <errno.h>
+#include <sys/stat.h>
+
 #include "support/runner.h"
 #include "support/store_fixture.h"
 
@@ -105,6 +108,20 @@ START_TEST(a_file_that_is_no_database_is_refused)
 }
 END_TEST
 
+START_TEST(a_file_that_the_system_does_not_open_is_refused_with_its_reason)
+{
+	struct fixture fixture;
+	char wal[4096];
+	make(&fixture);
+	snprintf(wal, sizeof(wal), "%s-wal", fixture.path);
+	ck_assert(unlink(wal) == 0 || errno == ENOENT);
+	ck_assert_int_eq(mkdir(wal, 0700), 0);
+	expect_refused(&fixture, false, strerror(EISDIR));
+	ck_assert_int_eq(rmdir(wal), 0);
+	fixture_remove(&fixture);
+}
+END_TEST
+
 static char *
 first_column(struct fixture *fixture, const char *sql)
 {
@@ -169,6 +186,7 @@ main(void)
 	tcase_add_test(tests, a_newer_version_is_refused_as_such);
 	tcase_add_test(tests, a_file_of_another_application_is_refused_and_not_changed);
 	tcase_add_test(tests, a_file_that_is_no_database_is_refused);
+	tcase_add_test(tests, a_file_that_the_system_does_not_open_is_refused_with_its_reason);
 	tcase_add_test(tests, the_queries_of_the_schema_s_readme_run);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);

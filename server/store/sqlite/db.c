@@ -151,6 +151,16 @@ configure_once(void)
 	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
+/* SQLite says neither why, nor which of the three it is. Empty where the system did not refuse one. */
+static void
+say_system_error(const struct db *db, char *text, size_t size)
+{
+	const int error = sqlite3_system_errno(db->handle);
+
+	if ((sqlite3_errcode(db->handle) & 0xff) == SQLITE_CANTOPEN && error != 0)
+		(void)snprintf(text, size, ": it, its -wal or its -shm: %s", strerror(error));
+}
+
 enum status
 db_open(const char *path, enum db_access access, struct db **out, const char **problem)
 {
@@ -179,8 +189,10 @@ db_open(const char *path, enum db_access access, struct db **out, const char **p
 			sqlite3_extended_errcode(db->handle) == SQLITE_READONLY_ROLLBACK;
 		const bool is_damaged = db->malformed || is_hot;
 		status = is_damaged ? STATUS_LOG_DAMAGED : STATUS_STORAGE_UNAVAILABLE;
-		(void)problem_set(problem, status, "%s cannot be opened as a database (%s)%s", path,
-				  sqlite3_errmsg(db->handle),
+		char reason[96] = "";
+		say_system_error(db, reason, sizeof(reason));
+		(void)problem_set(problem, status, "%s cannot be opened as a database (%s%s)%s",
+				  path, sqlite3_errmsg(db->handle), reason,
 				  access == DB_READ_AT_REST && !is_damaged ? DB_FILE_ADVICE : "");
 		db_close(db);
 		return status;

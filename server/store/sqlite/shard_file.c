@@ -114,9 +114,12 @@ check_identity(struct db *db, const struct shard_identity *expected, const char 
 				   "%s is shard %u, not %u: the file has another's name", path,
 				   number, expected->number);
 	if (!same_id)
-		return problem_set(problem, STATUS_LOG_DAMAGED,
-				   "%s is a shard of another store than the manifest beside it",
-				   path);
+		return problem_set(
+			problem, STATUS_LOG_DAMAGED,
+			"%s is a shard of another store than the manifest beside it (if it "
+			"is the manifest that was replaced, put its own back: then nothing "
+			"is lost)",
+			path);
 	return STATUS_OK;
 }
 
