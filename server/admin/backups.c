@@ -64,7 +64,7 @@ read_order(struct json *json, struct order *order)
 {
 	bool first = true;
 	struct text name;
-	*order = (struct order){.rate = 0};
+	*order = (struct order){.to = TEXT("")};
 	if (!json_enter(json, JSON_KIND_OBJECT))
 		return json->fault;
 	while (json_member(json, &first, &name)) {

@@ -339,7 +339,7 @@ sync_round(struct client *client)
 	struct answer answer;
 	char target[1024];
 	snprintf(target, sizeof(target), "logs/%s/sync", client->log);
-	json_t *batch = client->full ? json_array() : store_queue(&client->store, client->batch);
+	json_t *batch = client->full ? json_array() : store_batch(&client->store, client->batch);
 	json_t *body = request_of(client, batch);
 	enum outcome outcome = call(client, target, body, &answer);
 	json_decref(body);

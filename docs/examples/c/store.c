@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#define BATCH_BYTES (256 << 10)
 #define AHEAD_MSEC_MAX 300000 /* section 7, "Stamps" */
 
 static const char schema[] =
@@ -209,6 +210,23 @@ store_queue(struct store *store, int count)
 	while (step(store, row))
 		json_array_append_new(rows, action_at(row));
 	check(store, sqlite3_finalize(row));
+	return rows;
+}
+
+json_t *
+store_batch(struct store *store, int count)
+{
+	json_t *rows = store_queue(store, count);
+	int64_t room = BATCH_BYTES;
+	size_t fits = 0;
+	for (; fits < json_array_size(rows); fits++) {
+		const json_t *row = json_array_get(rows, fits);
+		room -= (int64_t)json_string_length(json_object_get(row, "payload"));
+		if (fits > 0 && room < 0)
+			break;
+	}
+	while (json_array_size(rows) > fits)
+		json_array_remove(rows, json_array_size(rows) - 1);
 	return rows;
 }
 

@@ -41,6 +41,10 @@ bool store_has(struct store *, const json_t *position);
 /* The queue's first rows, a new array. */
 json_t *store_queue(struct store *, int count);
 
+/* The same, but not more than 256 KiB of payloads, whatever they become in JSON, and one at least: a body that is far too
+ * large may get no answer. */
+json_t *store_batch(struct store *, int count);
+
 /* Stamps an action of the user's and puts it into the queue; the action. */
 json_t *store_act(struct store *, const char *type, const char *payload);
 

@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { blake2b } from './blake2b.mjs';
 
 const BATCH = 500; // actions in a request; the server says in /v1/info how many it takes at most
+const BATCH_BYTES = 256 * 1024; // of their payloads, whatever they become in JSON: a body that is far too large may get no answer
 
 // --- the bytes (2) ---
 
@@ -262,10 +263,18 @@ class Client {
 		}
 	}
 
+	// The first of the queue: at most so many, and one at least.
+	next() {
+		let room = BATCH_BYTES;
+		const fits = (action, n) => (room -= Buffer.byteLength(action.payload)) >= 0 || n === 0;
+		const end = this.store.queue.findIndex((action, n) => n >= this.batch || !fits(action, n));
+		return this.store.queue.slice(0, end < 0 ? undefined : end);
+	}
+
 	// One request and what follows from its answer. Whether there is more to do.
 	async round() {
 		const { store } = this;
-		const batch = this.full ? [] : store.queue.slice(0, this.batch);
+		const batch = this.full ? [] : this.next();
 		const body = {
 			device: store.device, seq: store.base, prevHash: store.links.at(-1).toString('hex'), locator: this.locator(),
 			actions: batch.map(({ device, ts, type, payload }) => ({ device, ts, type, payload })),

@@ -23,6 +23,7 @@ import urllib.request
 import uuid
 
 BATCH = 500  # actions in a request; the server says in /v1/info how many it takes at most
+BATCH_BYTES = 256 << 10  # of their payloads, whatever they become in JSON: a body that is far too large may get no answer
 
 
 # --- the bytes (2) ---
@@ -104,7 +105,14 @@ class Store:
         return self.db.execute("SELECT coalesce(max(seq), 0) FROM confirmed").fetchone()[0]
 
     def queued(self, count):
-        return self.db.execute("SELECT * FROM queue ORDER BY place LIMIT ?", (count,)).fetchall()
+        """The first of the queue: at most so many, and one at least."""
+        rows, room = [], BATCH_BYTES
+        for row in self.db.execute("SELECT * FROM queue ORDER BY place LIMIT ?", (count,)):
+            room -= len(row["payload"].encode())
+            if rows and room < 0:
+                break
+            rows.append(row)
+        return rows
 
     def free_stamp(self, place, after=0):
         """A stamp for what goes to this place of the queue (7, "Stamps")."""
