@@ -31,7 +31,7 @@
 #define JSON_SIZE_MAX ((size_t)64 << 10)
 
 /* Files of a stopped shard, by what takes the place of ".db" in their names; all but the first may be missing:
- * what that means is the same in the copy. */
+ * what that means is the same in the copy, also with an empty log in the place of one that is missing. */
 static const char *const SUFFIXES[] = {".db", ".db-wal", ".journal-0", ".journal-1", ".anchor"};
 #define SUFFIX_COUNT (sizeof(SUFFIXES) / sizeof(SUFFIXES[0]))
 
@@ -258,14 +258,25 @@ copy_file(struct making *making, const char *from, const char *to)
 	return false;
 }
 
-/* An empty write-ahead log is none. */
+/* An empty write-ahead log is none, and each shard has one: who copies a lost shard's files over what is left of
+ * it must not leave a newer log beside them, which would be written into the older file. */
 static bool
-is_wanted(const char *path)
+have_wal(const struct directory *into, unsigned shard)
 {
-	const size_t size = strlen(path);
+	char *path = file_of(into, shard, ".db-wal");
+	int fd = -1;
+	bool done = false;
 
-	return access(path, F_OK) == 0 &&
-	       (size_of(path) > 0 || strcmp(path + size - strlen("-wal"), "-wal") != 0);
+	if (path != NULL)
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd != -1) {
+		done = fsync(fd) == 0;
+		done = close(fd) == 0 && done;
+	}
+	if (!done && path != NULL)
+		report_error("%s: %s", path, strerror(errno));
+	free(path);
+	return done;
 }
 
 static enum exit_code
@@ -278,7 +289,7 @@ copy_stopped(struct making *making, const struct directory *into, unsigned shard
 		char *to = file_of(into, shard, SUFFIXES[i]);
 
 		if (from == NULL || to == NULL ||
-		    ((i == 0 || is_wanted(from)) && !copy_file(making, from, to)))
+		    ((i == 0 || access(from, F_OK) == 0) && !copy_file(making, from, to)))
 			code = EXIT_LOCAL;
 		free(to);
 		free(from);
@@ -329,9 +340,12 @@ copy_all(struct making *making, const struct directory *into)
 	enum exit_code code = backup_snapshots_copy(&snapshots) ? EXIT_FINE : EXIT_LOCAL;
 	const char *problem = NULL;
 
-	for (unsigned shard = 0; shard < into->shards && code == EXIT_FINE; shard++)
+	for (unsigned shard = 0; shard < into->shards && code == EXIT_FINE; shard++) {
 		code = making->set.live ? copy_live(making, into, shard)
 					: copy_stopped(making, into, shard);
+		if (code == EXIT_FINE && !have_wal(into, shard))
+			code = EXIT_LOCAL;
+	}
 	if (code == EXIT_FINE &&
 	    (!backup_snapshots_check(&snapshots, into) || !backup_snapshots_copy(&snapshots)))
 		code = EXIT_LOCAL;
