@@ -1,0 +1,41 @@
+"""
+bugs_backups: bugs of backups and what is restored from them.
+"""
+from bug import CLI, SQLITE, Bug
+
+BACKUPS = [
+    Bug("backup-without-the-newest", SQLITE + "backup.c",
+        "the copy ends before what was acknowledged when it began is in the rows",
+        "(!may_end || in_place.last_id < backup->wanted)", "!may_end",
+        ["unit/store_sqlite_backup"]),
+    Bug("backup-of-half-a-generation", SQLITE + "backup.c",
+        "the copy ends in the middle of what is being put in place, and the journal is not in it",
+        "(!may_end || in_place.last_id < backup->wanted)", "(in_place.last_id < backup->wanted && may_end != 2)",
+        ["unit/store_sqlite_backup"]),
+    Bug("backup-anchored-to-nothing", "server/store/complete.c",
+        "the copy's anchor does not say what the copy has, so that a start takes whatever there is of it",
+        "\treturn status == STATUS_OK ? make_anchor(", "\tin_place = (struct in_place){.generation = 0};\n\treturn status == STATUS_OK ? make_anchor(",
+        ["e2e/69_backup.py must_have"]),
+    Bug("backup-without-its-wal", CLI + "cmd_backup.c",
+        "a newer write-ahead log stays beside a shard file that is copied from a backup",
+        "if (code == EXIT_FINE && !have_wal(", "if (code == EXIT_UNREACHABLE && !have_wal(",
+        ["e2e/85_backup_by_hand.py lost_shard", "e2e/85_backup_by_hand.py empty_write"]),
+    Bug("restore-believes-the-files", CLI + "cmd_restore.c",
+        "what has changed since the backup is restored",
+        "else if (sum.bytes != file->sum.bytes || memcmp", "else if (sum.bytes != file->sum.bytes && memcmp",
+        ["e2e/69_backup.py has_changed"]),
+    Bug("restore-marks-nothing", "server/store/directory.c",
+        "a daemon makes a new store of what a restore that was cut off has left",
+        "status = directory_write_manifest(directory, path, MANIFEST_RESTORE, problem);",
+        "status = directory_write_manifest(directory, path, MANIFEST_NEW, problem);",
+        ["unit/store_directory"]),
+    Bug("reshard-goes-on-with-old-logs", "server/store/reshard.c",
+        "an unfinished reshard goes on though a daemon wrote in between",
+        "== (ssize_t)source->size &&\n\t\t\t  memcmp(bytes, source->data, source->size) == 0;", "> 0;",
+        ["e2e/71_reshard.py in_between"]),
+    Bug("reshard-keeps-half-a-log", SQLITE + "log_rows.c",
+        "a log that a kill cut off is taken for whole",
+        '"SELECT name FROM sqlite_schema WHERE type = \'table\'"\n\t\t\t\t    " ORDER BY name = \'logs\', name"',
+        '"SELECT name FROM sqlite_schema WHERE type = \'table\'"\n\t\t\t\t    " ORDER BY name <> \'logs\', name"',
+        ["e2e/71_reshard.py long_log"]),
+]
