@@ -64,6 +64,19 @@ def what_is_redacted_is_in_no_byte_while_the_daemon_runs():
 
 
 @story.story
+def what_is_redacted_is_nowhere_between_the_rows_while_the_daemon_runs():
+    """Now and then SQLite writes a whole page anew, over a part of what was there: of many rows some stay readable."""
+    rng = random.Random(story.seed())
+    with Daemon(options=OPTIONS) as daemon, daemon.client() as client:
+        writers = [Writer(client, "log-%d" % n) for n in range(8)]
+        for _ in range(300):
+            rng.choice(writers).push(10, copies=rng.randrange(1, 22))
+        for writer in writers:
+            redact(daemon, writer.log, "1-%d" % len(writer.actions))
+        is_gone(daemon.dir, [action for writer in writers for action in writer.actions], "while it runs")
+
+
+@story.story
 def a_stopped_directory_is_redacted_too_and_what_only_its_journal_had():
     with Daemon(options={"store.shards": 2}) as daemon:
         with daemon.client() as client:

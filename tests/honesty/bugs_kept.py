@@ -349,7 +349,7 @@ REMOVED = [
     Bug("content-is-not-overwritten", SQLITE + "overwrite.c",
         "what was removed stays readable between the rows that are left",
         "*changed |= clear(page + head + 2 * cells, content - head - 2 * cells);", "",
-        ["unit/store_sqlite_remove", "e2e/65_redact.py while_the_daemon_runs"]),
+        ["unit/store_sqlite_remove", "e2e/65_redact.py between_the_rows"]),
     Bug("pages-come-back", SQLITE + "remove.c",
         "pages that were read before they were overwritten are written again as they were",
         "\tdb_forget_pages(remove->db);\n", "", ["unit/store_sqlite_remove"]),

@@ -37,11 +37,9 @@ world_release(struct world *world)
 
 /* A text that no other action has, again and again: a part of it is enough to be found. */
 static void
-add_action(struct world *world, struct model_log *log)
+add_action(struct world *world, struct model_log *log, uint64_t copies)
 {
 	struct fixture *fixture = &world->fixture;
-	const uint64_t copies = fixture_random(fixture, 20) == 0 ? 1 + fixture_random(fixture, 800)
-								 : 1 + fixture_random(fixture, 8);
 	char token[TOKEN_SIZE], device[16];
 	snprintf(token, sizeof(token), "<%s:%06zu:%08x%08x>", log->name, log->count + 1,
 		 (unsigned)fixture_random(fixture, UINT32_MAX),
@@ -55,20 +53,30 @@ add_action(struct world *world, struct model_log *log)
 	model_add_payload(fixture, log, device, 1000000 + 2 * log->count, payload, size * copies);
 }
 
+/* copies: of each action's token; 0: few of most, many of some. */
 static void
-write_actions(struct world *world, int index, size_t count)
+write_actions_of(struct world *world, int index, size_t count, uint64_t copies)
 {
+	struct fixture *fixture = &world->fixture;
 	struct model_log *log = &world->logs[index];
 	struct model_append append;
 	const struct head expected = log->head;
-	world->fixture.now++;
-	for (size_t i = 0; i < count; i++)
-		add_action(world, log);
+	fixture->now++;
+	for (size_t i = 0; i < count; i++) {
+		const uint64_t most = fixture_random(fixture, 20) == 0 ? 800 : 8;
+		add_action(world, log, copies > 0 ? copies : 1 + fixture_random(fixture, most));
+	}
 	model_append_init(&append, log, count, &expected);
 	ck_assert_int_eq(
 		world->fixture.engine->ops->write(world->fixture.engine, &append.append, 1),
 		STATUS_OK);
 	model_append_release(&append);
+}
+
+static void
+write_actions(struct world *world, int index, size_t count)
+{
+	write_actions_of(world, index, count, 0);
 }
 
 /* Interleaved, so that pages split and rows of all logs move. */
@@ -233,6 +241,26 @@ START_TEST(what_was_overwritten_does_not_come_back_with_what_is_written_to_the_s
 	ck_assert_uint_eq(count_found(world), 0);
 	/* Nearly every page is changed. */
 	remove_every_third(world, 1, false);
+	ck_assert_uint_eq(count_found(world), 0);
+	world_release(world);
+	free(world);
+}
+END_TEST
+
+/* Now and then SQLite writes a whole page anew, over a part of what was there. */
+START_TEST(nothing_is_left_between_many_rows)
+{
+	struct world *world = calloc(1, sizeof(*world));
+	world_init(world);
+	for (int i = 0; i < 190; i++)
+		write_actions_of(world, (int)fixture_random(&world->fixture, LOGS), 10,
+				 1 + fixture_random(&world->fixture, 30));
+	for (int i = 0; i < LOGS; i++) {
+		struct removal removal = {.kind = REMOVE_ALL, .now_msec = 5};
+		for (uint64_t seq = 1; seq <= world->logs[i].count; seq++)
+			model_redact(world, &world->logs[i], seq);
+		ck_assert_int_eq(try_remove(world, &world->logs[i], &removal, true), STATUS_OK);
+	}
 	ck_assert_uint_eq(count_found(world), 0);
 	world_release(world);
 	free(world);
@@ -440,6 +468,7 @@ main(void)
 		what_was_overwritten_does_not_come_back_with_what_is_written_to_the_same_pages, 0,
 		4);
 	tcase_add_test(cases, what_is_not_overwritten_can_be_read_from_the_files);
+	tcase_add_test(cases, nothing_is_left_between_many_rows);
 	tcase_add_test(cases, a_repeat_of_a_redacted_action_is_still_found);
 	tcase_add_test(cases, an_erased_log_says_so_after_a_restart_until_it_is_opened_again);
 	tcase_add_test(cases, what_is_pruned_ends_where_it_was_asked_for_by_seq_and_by_time);

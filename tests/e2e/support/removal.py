@@ -17,10 +17,10 @@ def needles(text):
     return [data[:24], data[-24:], escaped[:24]]
 
 
-def actions_of(log, device, count, first=0, long_every=7):
-    """Every few of them go on in pages of their own."""
+def actions_of(log, device, count, first=0, copies=0):
+    """Of so many copies of their secret and up to 3 more; without copies every few of them go on in pages of their own."""
     return [{"device": device, "ts": 1000 + 2 * n, "type": "type/%s-%06d" % (log, n),
-             "payload": secret(log, n, 300 if n % long_every == 3 else 1 + n % 4)}
+             "payload": secret(log, n, 300 if copies == 0 and n % 7 == 3 else max(copies, 1) + n % 4)}
             for n in range(first, first + count)]
 
 
@@ -58,8 +58,8 @@ class Writer:
     def sync(self, actions, seq, **members):
         return self.client.post(self.path("sync"), chain.sync_body(actions, seq, self.links[seq], **members))
 
-    def push(self, count, **members):
-        actions = actions_of(self.log, self.device, count, len(self.actions))
+    def push(self, count, copies=0, **members):
+        actions = actions_of(self.log, self.device, count, len(self.actions), copies)
         answer = self.sync(actions, len(self.actions), **members)
         same(answer.status, 200, "%s: status" % answer.body[:300])
         self.links += chain.extend(self.links[-1], actions)
