@@ -111,7 +111,7 @@ static const struct option config_options[] = {
 	    "Memory a shard has for reports of logs in use; those of others cost a look-up."),
 
 	ROW(limits, payload_bytes, OPTION_BYTES, "16KiB", 1, 16 * MIB, "bytes", true,
-	    "An action's payload at most."),
+	    "An action's payload at most. Lowered, it stops the phones that hold a longer one."),
 	ROW(limits, batch_actions, OPTION_NUMBER, "1000", 1, 100000, "actions", true,
 	    "Actions in one request at most."),
 	ROW(limits, body_bytes, OPTION_BYTES, "1MiB", 32 * KIB, 100 * MIB, "bytes", true,
