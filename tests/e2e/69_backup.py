@@ -99,6 +99,22 @@ def made(batches=3, **options):
 
 
 @story.story
+def it_ends_also_while_the_file_grows_as_fast_as_it_can():
+    with Daemon(options={**ADMIN, "store.shards": 1}) as daemon:
+        load = subprocess.Popen([os.path.join(story.BUILD, "edgereplay-load"), "--url=" + daemon.url, "--connections=32",
+                                 "--users=100", "--fresh", "--actions=100", "--warmup=0", "--requests=100000"],
+                                stdout=subprocess.DEVNULL)
+        story.cleanups[load.kill] = True
+        path = os.path.join(daemon.dir, "shard-00.db")
+        until(lambda: os.path.getsize(path) > 16 << 20, "it to grow")
+        tool("backup", daemon.dir, "--to=beside", "--rate=0", "-q")
+        same(load.poll(), None, "what the load has ended with")
+        load.kill()
+        load.wait()
+    tool("verify", "beside")
+
+
+@story.story
 def a_running_daemon_s_backup_has_what_was_acknowledged_before_it_began():
     with Daemon(options={**ADMIN, "store.shards": 2}) as daemon:
         fill(daemon)

@@ -211,6 +211,33 @@ START_TEST(it_ends_only_where_it_may_and_has_what_is_wanted)
 }
 END_TEST
 
+/* It stays close behind a file that grows in the middle of a generation, for that has an end. */
+START_TEST(it_goes_on_while_it_may_not_end)
+{
+	struct world world;
+	struct db *db = NULL;
+	const char *problem = "";
+	uint64_t pages = 0;
+	struct backup backup = {.figures.state = BACKUP_NONE};
+	make(&world);
+	const struct backup_order order = {.path = world.copy.path};
+	ck_assert_int_eq(world.shard.engine->ops->settle_down(world.shard.engine), STATUS_OK);
+	fixture_crash(&world.shard);
+	ck_assert_msg(db_open(world.shard.path, DB_WRITE, &db, &problem) == STATUS_OK, "%s",
+		      problem);
+	ck_assert_int_eq(backup_begin(&backup, &order, 0), STATUS_OK);
+	ck_assert_int_eq(step(&backup, db, false, STEPS), BACKUP_RUNNING);
+	ck_assert_int_eq(db_run(db, "CREATE TABLE more AS SELECT zeroblob(1000000)"), STATUS_OK);
+	ck_assert_int_eq(step(&backup, db, false, STEPS), BACKUP_RUNNING);
+	ck_assert_int_eq(db_query_u64(db, "PRAGMA page_count", &pages), STATUS_OK);
+	ck_assert_uint_gt(pages, 100);
+	ck_assert_uint_ge(backup.figures.bytes, (pages - 40) * 8192);
+	backup_give_up(&backup, "the test ends", &backup.figures);
+	db_close(db);
+	destroy(&world);
+}
+END_TEST
+
 START_TEST(one_at_a_time_and_what_is_given_up_leaves_no_file)
 {
 	struct world world;
@@ -280,6 +307,7 @@ main(void)
 	tcase_set_timeout(tests, 120);
 	tcase_add_test(tests, it_has_what_was_acknowledged_before_it_began_and_needs_no_journal);
 	tcase_add_test(tests, it_ends_only_where_it_may_and_has_what_is_wanted);
+	tcase_add_test(tests, it_goes_on_while_it_may_not_end);
 	/* Where the copy ends is the threads' affair. */
 	tcase_add_loop_test(
 		tests, what_is_written_meanwhile_is_in_it_in_whole_commits_or_not_at_all, 0, 8);

@@ -76,21 +76,25 @@ work(struct applier *applier, uint64_t generation, uint64_t last_id,
 	return status;
 }
 
-static void
+/* Returns the microseconds that it took. */
+static uint64_t
 work_locked(struct applier *applier)
 {
+	const uint64_t began = clock_monotonic_usec();
 	struct apply_progress progress = {0};
 	const uint64_t generation = applier->generation, last_id = applier->last_id;
+	applier->between = false;
 	unlock(applier);
 	const enum status status = work(applier, generation, last_id, &progress);
 	lock(applier);
 	applier->status = status;
 	applier->rest = REST_DUE;
-	if (status != STATUS_OK)
-		return;
-	applier->progress = progress;
-	if (progress.ended)
-		applier->has_work = false;
+	if (status == STATUS_OK) {
+		applier->progress = progress;
+		applier->between = progress.ended;
+		applier->has_work = !progress.ended;
+	}
+	return clock_monotonic_usec() - began;
 }
 
 static void
@@ -127,7 +131,7 @@ back_up_locked(struct applier *applier)
 {
 	struct backup *backup = &applier->backup;
 	struct backup_figures figures = backup->figures;
-	const bool may_end = !applier->has_work;
+	const bool may_end = applier->between;
 	const char *over = backup_is_over(backup);
 	applier->copying = true;
 	unlock(applier);
@@ -162,6 +166,19 @@ backup_is_due(const struct applier *applier)
 	       due_at <= clock_monotonic_usec();
 }
 
+/* At least a step, if one is due, and more of them for so many microseconds. */
+static void
+back_up_for(struct applier *applier, uint64_t usec)
+{
+	const uint64_t until = clock_monotonic_usec() + usec;
+	while (applier->status == STATUS_OK && !applier->stopping && backup_is_due(applier)) {
+		back_up_locked(applier);
+		signal_changed(applier);
+		if (clock_monotonic_usec() >= until)
+			return;
+	}
+}
+
 /* What is not whole is nothing. */
 static void
 end_backup_locked(struct applier *applier, const char *why)
@@ -186,18 +203,17 @@ applier_main(void *cookie)
 	yield_to_requests();
 	lock(applier);
 	while (!applier->stopping && applier->status == STATUS_OK) {
+		uint64_t worked_usec = 0;
 		if (applier->has_work)
-			work_locked(applier);
+			worked_usec = work_locked(applier);
 		else if (applier->notes.count > 0)
 			note_locked(applier);
 		else if (applier->wants_rest)
 			rest_locked(applier);
 		else if (!backup_is_due(applier))
 			wait_locked(applier);
-		/* Right behind the end of a generation: the next one may be there at once. */
-		if (applier->status == STATUS_OK && backup_is_due(applier))
-			back_up_locked(applier);
 		signal_changed(applier);
+		back_up_for(applier, worked_usec);
 	}
 	end_backup_locked(applier, "the shard has stopped");
 	unlock(applier);
@@ -227,6 +243,7 @@ applier_start(struct applier *applier)
 {
 	applier->has_work = applier->wants_rest = applier->stopping = false;
 	applier->rest = REST_REACHED;
+	applier->between = true;
 	applier->status = STATUS_OK;
 	checkpointer_init(&applier->checkpointer, applier->db, applier->anchor);
 	applier->anchored_at = clock_monotonic_msec();

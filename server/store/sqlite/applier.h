@@ -7,7 +7,9 @@
  * It alone uses the connection that writes the rows, from applier_start() to applier_stop(), so that
  * no request waits for a slice or a checkpoint while there is room in the tail. Its commits are not synced but for the last of a
  * generation: until then the journal's file has everything. It writes the anchor, too: at checkpoints,
- * about once a second while it works, and when it comes to rest. Between all that it makes a copy of the file, if one is wanted (backup).
+ * about once a second while it works, and when it comes to rest. Between all that it makes a copy of the
+ * file, if one is wanted (backup): behind a slice for as long as that took, if need be, so that the copy
+ * gains on a file that grows with every slice.
  *
  * Threads: all functions from the writer, but those of the backup from any.
  */
@@ -44,6 +46,7 @@ struct applier {
 	/* guarded by lock */
 	bool runs, has_work, wants_rest, stopping;
 	bool held, copying;
+	bool between; /* generations: no slice of the next one is in place */
 	struct backup backup;
 	enum rest rest;
 	uint64_t generation, last_id;

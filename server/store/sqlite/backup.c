@@ -19,8 +19,9 @@
 #define STEP_SIZE ((uint64_t)STEP_PAGES * PAGE_SIZE)
 #define SYNC_SIZE (8 * STEP_SIZE)
 
-/* How long the last step waits for the end of a generation before it looks again. */
-#define HOLD_USEC 10000
+/* How long the last step waits for the end of a generation before it looks again: less than a slice
+ * takes, so that it looks behind each. */
+#define HOLD_USEC 1000
 
 /* What was missed of the rate for other work is made up for, but no more than this. */
 #define BEHIND_USEC 100000
@@ -63,7 +64,7 @@ backup_end(struct backup *backup)
 bool
 backup_runs(const struct backup *backup, uint64_t *due_at)
 {
-	*due_at = backup->due_at;
+	*due_at = backup->due_at > backup->held_until ? backup->due_at : backup->held_until;
 	return backup->figures.state == BACKUP_RUNNING;
 }
 
@@ -167,26 +168,33 @@ set_due(struct backup *backup)
 		backup->due_at = now - BEHIND_USEC;
 }
 
-/* Whether the next step may be the last one. */
-static bool
-is_near_end(const struct backup *backup)
+/* Whether the next step may be the last one, by what the file is now: it has grown since the last step. */
+static enum status
+look_ahead(const struct backup *backup, struct db *db, bool *is_near_end)
 {
-	return sqlite3_backup_remaining(backup->pages) <= STEP_PAGES;
+	const int copied =
+		sqlite3_backup_pagecount(backup->pages) - sqlite3_backup_remaining(backup->pages);
+	uint64_t pages;
+	const enum status status = db_query_u64(db, "PRAGMA page_count", &pages);
+	*is_near_end = status == STATUS_OK && pages <= (uint64_t)copied + STEP_PAGES;
+	return status;
 }
 
 void
 backup_step(struct backup *backup, struct db *db, bool may_end, struct backup_figures *figures)
 {
 	struct in_place in_place;
+	bool is_near_end = false;
 	const char *wrong = backup->to == NULL ? open_copy(backup, db) : NULL;
-	if (wrong == NULL && in_place_read(db, &in_place) != STATUS_OK)
+	if (wrong == NULL && (in_place_read(db, &in_place) != STATUS_OK ||
+			      look_ahead(backup, db, &is_near_end) != STATUS_OK))
 		wrong = "the shard cannot be read: the log has the reason";
 	if (wrong != NULL) {
 		backup_give_up(backup, wrong, figures);
 		return;
 	}
-	if (is_near_end(backup) && (!may_end || in_place.last_id < backup->wanted)) {
-		backup->due_at = clock_monotonic_usec() + HOLD_USEC;
+	if (is_near_end && (!may_end || in_place.last_id < backup->wanted)) {
+		backup->held_until = clock_monotonic_usec() + HOLD_USEC;
 		return;
 	}
 	const int result = sqlite3_backup_step(backup->pages, STEP_PAGES);

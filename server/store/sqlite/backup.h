@@ -39,8 +39,9 @@ struct backup {
 	struct sqlite3 *to; /* NULL: not begun */
 	struct sqlite3_backup *pages;
 	int fd;
-	uint64_t unsynced; /* bytes */
-	uint64_t due_at;   /* monotonic microseconds */
+	uint64_t unsynced;   /* bytes */
+	uint64_t due_at;     /* by the rate: monotonic microseconds */
+	uint64_t held_until; /* likewise: its last step may not be taken yet */
 };
 
 /* wanted: the newest commit that is synced. STATUS_BACKPRESSURE: one runs. */
