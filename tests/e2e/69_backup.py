@@ -102,13 +102,15 @@ def made(batches=3, **options):
 def it_ends_also_while_the_file_grows_as_fast_as_it_can():
     with Daemon(options={**ADMIN, "store.shards": 1}) as daemon:
         load = subprocess.Popen([os.path.join(story.BUILD, "edgereplay-load"), "--url=" + daemon.url, "--connections=32",
-                                 "--users=100", "--fresh", "--actions=100", "--warmup=0", "--requests=100000"],
+                                 "--users=100", "--fresh", "--actions=100", "--warmup=0", "--requests=100000", "--honour-retry-after"],
                                 stdout=subprocess.DEVNULL)
         story.cleanups[load.kill] = True
         path = os.path.join(daemon.dir, "shard-00.db")
         until(lambda: os.path.getsize(path) > 16 << 20, "it to grow")
+        before = os.path.getsize(path)
         tool("backup", daemon.dir, "--to=beside", "--rate=0", "-q")
         same(load.poll(), None, "what the load has ended with")
+        is_true(os.path.getsize(path) > before, "the file grew meanwhile")
         load.kill()
         load.wait()
     tool("verify", "beside")

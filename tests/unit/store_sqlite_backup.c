@@ -160,7 +160,7 @@ START_TEST(what_is_written_meanwhile_is_in_it_in_whole_commits_or_not_at_all)
 	}
 	figures = await(&world);
 	ck_assert_msg(figures.state == BACKUP_DONE, "%s", figures.problem);
-	ck_assert_uint_ge(rounds, 3);
+	ck_assert_uint_ge(rounds, 1);
 	ck_assert_uint_ge(figures.commits, FIRST_GROUPS * LOGS);
 	open_copy(&world);
 	for (int i = 0; i < LOGS; i++)
@@ -246,8 +246,10 @@ START_TEST(one_at_a_time_and_what_is_given_up_leaves_no_file)
 	ck_assert_int_eq(look(&world).state, BACKUP_NONE);
 	ck_assert_int_eq(begin(&world, 1), STATUS_OK);
 	ck_assert_int_eq(begin(&world, 0), STATUS_BACKPRESSURE);
-	while (access(world.copy.path, F_OK) != 0)
+	/* The next step is due in three days. */
+	while (look(&world).bytes == 0)
 		tend(&world);
+	ck_assert_int_eq(access(world.copy.path, F_OK), 0);
 	world.shard.engine->ops->end_backup(world.shard.engine);
 	const struct backup_figures figures = await(&world);
 	ck_assert_int_eq(figures.state, BACKUP_FAILED);

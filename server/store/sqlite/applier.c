@@ -93,6 +93,8 @@ work_locked(struct applier *applier)
 		applier->progress = progress;
 		applier->between = progress.ended;
 		applier->has_work = !progress.ended;
+		if (progress.ended)
+			backup_let_end(&applier->backup);
 	}
 	return clock_monotonic_usec() - began;
 }
@@ -416,5 +418,6 @@ applier_end_backup(struct applier *applier)
 {
 	lock(applier);
 	backup_end(&applier->backup);
+	signal_changed(applier);
 	unlock(applier);
 }

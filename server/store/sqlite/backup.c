@@ -19,9 +19,8 @@
 #define STEP_SIZE ((uint64_t)STEP_PAGES * PAGE_SIZE)
 #define SYNC_SIZE (8 * STEP_SIZE)
 
-/* How long the last step waits for the end of a generation before it looks again: less than a slice
- * takes, so that it looks behind each. */
-#define HOLD_USEC 1000
+/* How long the last step waits for the end of a generation, if that does not tell it. */
+#define HOLD_USEC 10000
 
 /* What was missed of the rate for other work is made up for, but no more than this. */
 #define BEHIND_USEC 100000
@@ -64,8 +63,19 @@ backup_end(struct backup *backup)
 bool
 backup_runs(const struct backup *backup, uint64_t *due_at)
 {
+	const uint64_t over_at = (backup->looked_at + BACKUP_PATIENCE_MSEC + 1) * 1000;
 	*due_at = backup->due_at > backup->held_until ? backup->due_at : backup->held_until;
+	if (*due_at > over_at)
+		*due_at = over_at;
+	if (backup->is_unwanted)
+		*due_at = 0;
 	return backup->figures.state == BACKUP_RUNNING;
+}
+
+void
+backup_let_end(struct backup *backup)
+{
+	backup->held_until = 0;
 }
 
 const char *

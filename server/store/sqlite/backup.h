@@ -12,7 +12,7 @@
  *
  * A fault of the copy is no fault of the shard.
  *
- * Threads: begin, look and end with the applier's lock; step and give_up by the applier's thread.
+ * Threads: begin, look and end with the applier's lock; the others by the applier's thread.
  */
 #ifndef STORE_SQLITE_BACKUP_H
 #define STORE_SQLITE_BACKUP_H
@@ -51,8 +51,12 @@ void backup_look(struct backup *, struct backup_figures *);
 
 void backup_end(struct backup *);
 
-/* Whether one runs; then *due_at says when it wants its next step (clock_monotonic_usec). */
+/* Whether one runs; then *due_at says when it wants its next step, or must be given up
+ * (clock_monotonic_usec). */
 bool backup_runs(const struct backup *, uint64_t *due_at);
+
+/* The rows end with a generation now: its last step, if it waits for that, is due. */
+void backup_let_end(struct backup *);
 
 /* NULL, or why it must be given up. */
 const char *backup_is_over(const struct backup *);
