@@ -6,14 +6,13 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
 import urllib.parse
 import urllib.request
 
-from support import chain, story, tokens
+from support import chain, front, story, tokens
 from support.daemon import Daemon, tool, until
 from support.story import is_true, same, say
 
@@ -42,9 +41,7 @@ class Prometheus:
         text = text.replace(TARGET, target).replace("interval: 5s", "interval: 1s").replace("- rules.yml", "- " + RULES)
         with open("prometheus.yml", "w") as file:
             file.write(text)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.url = "http://127.0.0.1:%d" % free.getsockname()[1]
+        self.url = "http://127.0.0.1:%d" % front.free_port()
         self.log = open("prometheus.log", "w+")
         self.process = subprocess.Popen(
             ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb",

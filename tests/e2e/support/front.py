@@ -3,7 +3,9 @@
 Each keeps connections to the daemon alive and hands them from client to client, repeats no request, and passes targets on
 as they came.
 """
+import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -79,8 +81,12 @@ def installed(program):
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
+    """Below those that the kernel gives to whoever wants any: until it is used nobody else gets it but by this."""
+    for _ in range(100):
+        port = random.SystemRandom().randrange(12000, 32000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError("no port between 12000 and 32000 is free")
 
 
 class Front:
